@@ -1,0 +1,394 @@
+"""Where the content of a constant lies, and how it is read without holding it.
+
+A tensor is immutable content of a static shape: an array (``InMemory``), bytes of a file (``Mapped``), or derived from
+another tensor (``Cast``, ``Transposed``, ``Reshaped``, ``Scaled``: a closed vocabulary, see ``DERIVATIONS``). Its
+bytes, in the layout of an IR's weights file, come in pieces; nothing keeps them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from modelbuild.errors import SourceError
+from modelbuild.tensor.cast import Caster
+from modelbuild.tensor.dtype import Array, ElementType, Ints
+from modelbuild.tensor.packing import pack, pack_strings, unpack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+DERIVATIONS: Final = 1
+"""The version of the derived tensors' meaning: it changes when one of them gives other bytes."""
+
+PIECE: Final = 4 << 20
+SLAB: Final = 64 << 20
+
+
+class Tensor(ABC):
+    """Immutable content with an element type and a static shape.
+
+    Two tensors are equal when they are described alike (the same file range, the same array content, the same
+    derivation of equal tensors); content that is equal by chance is found by ``digest``.
+    """
+
+    __slots__ = ("_digest",)
+    if TYPE_CHECKING:
+        _digest: str
+
+        @property
+        def dtype(self) -> ElementType: ...
+        @property
+        def shape(self) -> Ints: ...
+
+    @abstractmethod
+    def chunks(self, limit: int = PIECE) -> Iterator[memoryview]:
+        """Yield the bytes in pieces of whole elements, about ``limit`` bytes each.
+
+        A piece is valid only until the next one is asked for: they share a buffer.
+        """
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        return self.dtype.nbytes(self.size)
+
+    @property
+    def digest(self) -> str:
+        """Sha256 of the bytes, in hex."""
+        try:
+            return self._digest
+        except AttributeError:
+            sha = hashlib.sha256()
+            for piece in self.chunks():
+                sha.update(piece)
+            object.__setattr__(self, "_digest", sha.hexdigest())
+            return self._digest
+
+    def numpy(self) -> Array:
+        """Give the whole content, one element a byte where the type is smaller; read-only."""
+        octets = np.empty(self.nbytes, np.uint8)
+        filled = 0
+        for piece in self.chunks():
+            octets[filled : filled + len(piece)] = np.frombuffer(piece, np.uint8)
+            filled += len(piece)
+        array = unpack(octets, self.dtype, self.size).reshape(self.shape)
+        array.flags.writeable = False
+        return array
+
+    def arrays(self, limit: int = PIECE) -> Iterator[Array]:
+        """Yield the elements as flat arrays, one element a byte where the type is smaller; valid until the next."""
+        left = self.size
+        for piece in self.chunks(limit):
+            octets = np.frombuffer(piece, np.uint8)
+            elements = unpack(octets, self.dtype, min(left, octets.size * 8 // self.dtype.bits))
+            left -= elements.size
+            yield elements
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class InMemory(Tensor):
+    """Content held as an array, which the giver must not change any more.
+
+    The array is made C-ordered and little-endian; strings are an object array of ``str``.
+    """
+
+    array: Array
+    dtype: ElementType = field(init=False)
+    shape: Ints = field(init=False)
+
+    def __post_init__(self) -> None:
+        given = self.array.dtype
+        dtype = ElementType.of(given.newbyteorder("<") if given.byteorder == ">" else given)
+        array = np.asarray(self.array, dtype.numpy, order="C").view()
+        if dtype is ElementType.string and not all(isinstance(text, str) for text in array.flat):
+            raise TypeError("a string tensor holds str only")
+        array.flags.writeable = False
+        object.__setattr__(self, "array", array)
+        object.__setattr__(self, "dtype", dtype)
+        object.__setattr__(self, "shape", array.shape)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, InMemory):
+            return NotImplemented
+        if self.array is other.array:
+            return True
+        if (self.dtype, self.shape) != (other.dtype, other.shape):
+            return False
+        if self.dtype is ElementType.string:
+            return bool((self.array == other.array).all())
+        return bool((self._flat().view(np.uint8) == other._flat().view(np.uint8)).all())
+
+    def __hash__(self) -> int:
+        first = self._flat()[:8]
+        return hash((self.dtype, self.shape, tuple(first) if self.dtype is ElementType.string else first.tobytes()))
+
+    @property
+    def nbytes(self) -> int:
+        if self.dtype is ElementType.string:
+            return sum(map(len, self.chunks()))
+        return self.dtype.nbytes(self.array.size)
+
+    def chunks(self, limit: int = PIECE) -> Iterator[memoryview]:
+        if not self.array.size:
+            return
+        if self.dtype is ElementType.string:
+            blob = memoryview(pack_strings(self.array.flat))
+            yield from (blob[at : at + limit] for at in range(0, len(blob), limit))
+            return
+        flat, step = self._flat(), _elements(self.dtype, limit)
+        for at in range(0, flat.size, step):
+            yield pack(flat[at : at + step], self.dtype).data
+
+    def numpy(self) -> Array:
+        return self.array
+
+    def _flat(self) -> Array:
+        return self.array.reshape(-1)
+
+
+@dataclass(frozen=True, slots=True)
+class Mapped(Tensor):
+    """Bytes of a file, already in the layout of an IR.
+
+    They are read with ``pread``: pages of a memory map would count as memory once touched.
+    """
+
+    path: Path
+    offset: int
+    dtype: ElementType
+    shape: Ints
+
+    def __post_init__(self) -> None:
+        if not self.dtype.bits:
+            raise ValueError(f"a {self.dtype} tensor has no fixed width to be read by")
+
+    def chunks(self, limit: int = PIECE) -> Iterator[memoryview]:
+        left, offset = self.nbytes, self.offset
+        if not left:
+            return
+        step = self.dtype.nbytes(_elements(self.dtype, limit))
+        buffer = np.empty(min(left, step), np.uint8).data
+        with _Opened(self.path) as file:
+            while left:
+                piece = buffer[: min(left, step)]
+                file.fill(piece, offset)
+                yield piece
+                offset += len(piece)
+                left -= len(piece)
+
+
+@dataclass(frozen=True, slots=True)
+class Cast(Tensor):
+    """Another element type; see ``Caster`` for what does not fit into it."""
+
+    source: Tensor
+    dtype: ElementType
+    saturate: bool = True
+    shape: Ints = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        Caster(self.source.dtype, self.dtype, self.saturate)
+        object.__setattr__(self, "shape", self.source.shape)
+
+    def chunks(self, limit: int = PIECE) -> Iterator[memoryview]:
+        cast = Caster(self.source.dtype, self.dtype, self.saturate)
+        step = min(_elements(self.dtype, limit), _elements(self.source.dtype, limit))
+        buffer = np.empty(min(self.size, step), self.dtype.numpy)
+        for elements in self.source.arrays(self.source.dtype.nbytes(step)):
+            out = buffer[: elements.size]
+            cast.into(out, elements)
+            yield pack(out, self.dtype).data
+
+
+@dataclass(frozen=True, slots=True)
+class Reshaped(Tensor):
+    """The same elements in another shape."""
+
+    source: Tensor
+    shape: Ints
+    dtype: ElementType = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if math.prod(self.shape) != self.source.size or min(self.shape, default=0) < 0:
+            raise ValueError(f"cannot reshape {self.source.shape} to {self.shape}")
+        object.__setattr__(self, "dtype", self.source.dtype)
+
+    @property
+    def nbytes(self) -> int:
+        return self.source.nbytes
+
+    def chunks(self, limit: int = PIECE) -> Iterator[memoryview]:
+        return self.source.chunks(limit)
+
+    def numpy(self) -> Array:
+        return self.source.numpy().reshape(self.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Scaled(Tensor):
+    """Real numbers multiplied along one axis: by ``factors[i]`` at index ``i``, rounded to their own type.
+
+    NaNs come out positive, quiet and without payload: which operand's survives a product depends on the processor.
+    """
+
+    source: Tensor
+    factors: InMemory
+    axis: int
+    dtype: ElementType = field(init=False, compare=False, repr=False)
+    shape: Ints = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        shape = self.source.shape
+        if not 0 <= self.axis < len(shape) or self.factors.shape != (shape[self.axis],):
+            raise ValueError(f"{self.factors.shape} factors do not scale axis {self.axis} of {shape}")
+        if self.factors.dtype is not self.source.dtype or not self.source.dtype.is_real:
+            raise ValueError(f"{self.factors.dtype} factors do not scale {self.source.dtype}")
+        object.__setattr__(self, "dtype", self.source.dtype)
+        object.__setattr__(self, "shape", shape)
+
+    def chunks(self, limit: int = PIECE) -> Iterator[memoryview]:
+        factors, inner = self.factors.array, math.prod(self.shape[self.axis + 1 :])
+        buffer = np.empty(min(self.size, _elements(self.dtype, limit)), self.dtype.numpy)
+        start = 0
+        for elements in self.source.arrays(limit):
+            stop = start + elements.size
+            out = buffer[: elements.size]
+            rows = np.arange(start // inner, -(-stop // inner))
+            ends = np.clip((rows + 1) * inner, start, stop)
+            spread = np.repeat(factors[rows % factors.size], np.diff(ends, prepend=start))
+            with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+                np.multiply(elements, spread, out=out)
+            out[np.isnan(out)] = np.nan
+            start = stop
+            yield pack(out, self.dtype).data
+
+
+@dataclass(frozen=True, slots=True)
+class Transposed(Tensor):
+    """Axes in another order: axis ``i`` of the result is axis ``order[i]`` of the source.
+
+    The source is read once for every ``SLAB`` bytes of the result.
+    """
+
+    source: Tensor
+    order: Ints
+    dtype: ElementType = field(init=False, compare=False, repr=False)
+    shape: Ints = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if sorted(self.order) != list(range(len(self.source.shape))):
+            raise ValueError(f"{self.order} does not order the axes of {self.source.shape}")
+        if not self.source.dtype.bits:
+            raise ValueError(f"a {self.source.dtype} tensor is transposed in memory")
+        object.__setattr__(self, "dtype", self.source.dtype)
+        object.__setattr__(self, "shape", tuple(self.source.shape[axis] for axis in self.order))
+
+    def chunks(self, limit: int = PIECE) -> Iterator[memoryview]:
+        step = _elements(self.dtype, limit)
+        for slab in self._slabs():
+            flat = slab.reshape(-1)
+            for at in range(0, flat.size, step):
+                yield pack(flat[at : at + step], self.dtype).data
+
+    def _slabs(self) -> Iterator[Array]:
+        """Yield the result in ranges of its first axis that is longer than one."""
+        axes = [axis for axis in self.order if self.source.shape[axis] != 1]
+        if not self.size or not axes:
+            yield self.source.numpy()
+            return
+        lead, extent = axes[0], self.source.shape[axes[0]]
+        itemsize = self.dtype.numpy.itemsize
+        rows = max(1, SLAB // (self.size // extent * itemsize))
+        # A slab of packed elements ends on a byte.
+        rows = min(extent, -(-rows // 8) * 8 if self.dtype.bits < 8 else rows)
+        for start in range(0, extent, rows):
+            stop = min(start + rows, extent)
+            yield self._slab(lead, start, stop)
+
+    def _slab(self, lead: int, start: int, stop: int) -> Array:
+        """Gather the elements with ``start <= index < stop`` on the source's axis ``lead``, in the result's order."""
+        shape = list(self.source.shape)
+        shape[lead] = stop - start
+        slab = np.empty([shape[axis] for axis in self.order], self.dtype.numpy)
+        view = slab.transpose(np.argsort(self.order))
+        at = 0
+        for elements in self.source.arrays():
+            begin = at
+            for box in _boxes(self.source.shape, at, at + elements.size):
+                extents = [cut.stop - cut.start for cut in box]
+                block = elements[begin - at : begin - at + math.prod(extents)].reshape(extents)
+                begin += block.size
+                low, high = max(box[lead].start, start), min(box[lead].stop, stop)
+                if low < high:
+                    inside = [slice(None)] * len(box)
+                    inside[lead] = slice(low - box[lead].start, high - box[lead].start)
+                    target = list(box)
+                    target[lead] = slice(low - start, high - start)
+                    view[tuple(target)] = block[tuple(inside)]
+            at += elements.size
+        return slab
+
+
+def _boxes(shape: Ints, start: int, stop: int) -> Iterator[tuple[slice, ...]]:
+    """Cut elements ``start`` to ``stop`` of a C-ordered array into boxes, in order: at most two an axis."""
+    if not shape:
+        yield ()
+        return
+    inner = math.prod(shape[1:])
+    whole = tuple(slice(0, extent) for extent in shape[1:])
+    row, skipped = divmod(start, inner)
+    last, rest = divmod(stop, inner)
+    if skipped or row == last:
+        end = inner if row < last else rest
+        yield from ((slice(row, row + 1), *box) for box in _boxes(shape[1:], skipped, end))
+        row += 1
+    if row < last:
+        yield (slice(row, last), *whole)
+    if rest and row <= last:
+        yield from ((slice(last, last + 1), *box) for box in _boxes(shape[1:], 0, rest))
+
+
+def _elements(dtype: ElementType, limit: int) -> int:
+    """How many elements go into ``limit`` bytes; a multiple of eight, so that pieces of packed ones end on a byte."""
+    return max(limit * 8 // dtype.bits // 8 * 8, 8)
+
+
+@dataclass(slots=True)
+class _Opened:
+    """A file that is being read in pieces."""
+
+    path: Path
+    _descriptor: int = -1
+
+    def __enter__(self) -> _Opened:
+        try:
+            self._descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise SourceError(f"{self.path}: cannot be opened: {error.strerror}") from error
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._descriptor)
+
+    def fill(self, piece: memoryview, offset: int) -> None:
+        """Read all of ``piece``; a read may give less than it was asked for."""
+        filled = 0
+        while filled < len(piece):
+            got = os.preadv(self._descriptor, [piece[filled:]], offset + filled)
+            if not got:
+                raise SourceError(
+                    f"{self.path}: the file ends at {offset + filled}, but {len(piece)} bytes were expected at "
+                    f"{offset}: it was cut or changed while it was read"
+                )
+            filled += got
