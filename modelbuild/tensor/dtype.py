@@ -120,8 +120,9 @@ def _numpy(element: ElementType) -> np.dtype[Any]:
     if name := _ML.get(element):
         import ml_dtypes
 
-        found: type[Any] = getattr(ml_dtypes, name)
-        return np.dtype(found)
+        found: type[Any] | None = getattr(ml_dtypes, name, None)
+        if found is not None:
+            return np.dtype(found)
     raise TypeError(f"numpy has no type for {element}")
 
 

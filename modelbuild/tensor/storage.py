@@ -22,14 +22,14 @@ from modelbuild.tensor.dtype import Array, ElementType, Ints
 from modelbuild.tensor.packing import pack, pack_strings, unpack
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 DERIVATIONS: Final = 1
 """The version of the derived tensors' meaning: it changes when one of them gives other bytes."""
 
-PIECE: Final = 4 << 20
-SLAB: Final = 64 << 20
+PIECE: Final = 1 << 20
+SLAB: Final = 32 << 20
 
 
 class Tensor(ABC):
@@ -258,20 +258,31 @@ class Scaled(Tensor):
         object.__setattr__(self, "shape", shape)
 
     def chunks(self, limit: int = PIECE) -> Iterator[memoryview]:
-        factors, inner = self.factors.array, math.prod(self.shape[self.axis + 1 :])
         buffer = np.empty(min(self.size, _elements(self.dtype, limit)), self.dtype.numpy)
+        spread = self._spread(buffer.size)
         start = 0
         for elements in self.source.arrays(limit):
-            stop = start + elements.size
             out = buffer[: elements.size]
+            with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+                np.multiply(elements, spread(start, start + elements.size), out=out)
+            out[np.isnan(out)] = np.nan
+            start += elements.size
+            yield pack(out, self.dtype).data
+
+    def _spread(self, longest: int) -> Callable[[int, int], Array]:
+        """Make what gives the factor of each element in a range of at most ``longest``."""
+        factors, inner = self.factors.array, math.prod(self.shape[self.axis + 1 :])
+        period = factors.size * inner
+        if period <= longest:
+            cycles = np.resize(np.repeat(factors, inner), period + longest)
+            return lambda start, stop: cycles[start % period : start % period + stop - start]
+
+        def spread(start: int, stop: int) -> Array:
             rows = np.arange(start // inner, -(-stop // inner))
             ends = np.clip((rows + 1) * inner, start, stop)
-            spread = np.repeat(factors[rows % factors.size], np.diff(ends, prepend=start))
-            with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-                np.multiply(elements, spread, out=out)
-            out[np.isnan(out)] = np.nan
-            start = stop
-            yield pack(out, self.dtype).data
+            return np.repeat(factors[rows % factors.size], np.diff(ends, prepend=start))
+
+        return spread
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,20 +319,21 @@ class Transposed(Tensor):
             yield self.source.numpy()
             return
         lead, extent = axes[0], self.source.shape[axes[0]]
-        itemsize = self.dtype.numpy.itemsize
-        rows = max(1, SLAB // (self.size // extent * itemsize))
+        row = self.size // extent
+        rows = max(1, SLAB // (row * self.dtype.numpy.itemsize))
         # A slab of packed elements ends on a byte.
         rows = min(extent, -(-rows // 8) * 8 if self.dtype.bits < 8 else rows)
+        buffer = np.empty(rows * row, self.dtype.numpy)
         for start in range(0, extent, rows):
             stop = min(start + rows, extent)
-            yield self._slab(lead, start, stop)
+            slab = buffer[: (stop - start) * row].reshape(
+                [stop - start if axis == lead else self.source.shape[axis] for axis in self.order]
+            )
+            self._gather(slab.transpose(np.argsort(self.order)), lead, start, stop)
+            yield slab
 
-    def _slab(self, lead: int, start: int, stop: int) -> Array:
-        """Gather the elements with ``start <= index < stop`` on the source's axis ``lead``, in the result's order."""
-        shape = list(self.source.shape)
-        shape[lead] = stop - start
-        slab = np.empty([shape[axis] for axis in self.order], self.dtype.numpy)
-        view = slab.transpose(np.argsort(self.order))
+    def _gather(self, view: Array, lead: int, start: int, stop: int) -> None:
+        """Write elements with ``start <= index < stop`` on axis ``lead`` to ``view``, whose axes are the source's."""
         at = 0
         for elements in self.source.arrays():
             begin = at
@@ -337,7 +349,6 @@ class Transposed(Tensor):
                     target[lead] = slice(low - start, high - start)
                     view[tuple(target)] = block[tuple(inside)]
             at += elements.size
-        return slab
 
 
 def _boxes(shape: Ints, start: int, stop: int) -> Iterator[tuple[slice, ...]]:

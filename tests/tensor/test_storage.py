@@ -199,3 +199,15 @@ def test_what_does_not_fit_together_is_refused(tmp_path: Path) -> None:
     ):
         with pytest.raises(ValueError, match=r"cannot|does not|do not|depends|no fixed"):
             make()
+
+
+def test_a_file_is_cast_in_a_few_pieces_of_memory(tmp_path: Path) -> None:
+    import tracemalloc
+
+    tensor = Cast(mapped(tmp_path, np.ones(16 << 20, np.float32)), E.f16)
+    assert next(tensor.chunks())  # imports are not counted
+    tracemalloc.start()
+    assert sum(len(piece) for piece in tensor.chunks()) == 32 << 20
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4 * storage.PIECE
