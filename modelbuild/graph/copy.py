@@ -1,0 +1,40 @@
+"""Copies of a graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from modelbuild.graph.graph import Graph, Node, Value
+from modelbuild.graph.op import Op
+
+
+def copy(graph: Graph) -> Graph:
+    """The same graph from new nodes; operations, facts and contents are shared. Bodies are not copied: they never change."""
+    known: dict[Value, Value] = {}
+    made = {node: copy_node(node, known) for node in graph.nodes()}
+    return Graph(
+        [known[v] for v in graph.inputs],
+        [known[v] for v in graph.outputs],
+        [made[node] for node in graph.sinks],
+        graph.name,
+    )
+
+
+def inline(graph: Graph, arguments: Mapping[Value, Value]) -> tuple[Value, ...]:
+    """The nodes of a body once more, reading ``arguments`` (its input -> a value outside) instead of its inputs."""
+    known = dict(arguments)
+    for node in graph.nodes():
+        if node.outputs and node.outputs[0] not in known:
+            copy_node(node, known)
+    return tuple(known[v] for v in graph.outputs)
+
+
+def copy_node(node: Node[Op], known: dict[Value, Value]) -> Node[Op]:
+    """``node`` once more, on the values that ``known`` gives for its inputs; its outputs are added to ``known``."""
+    made: Node[Op] = Node(node.op, [known[v] for v in node.inputs], node.name, node.origin)
+    for old, new in zip(node.outputs, made.outputs, strict=True):
+        new.names = old.names
+        if old.fact.refines(new.fact):
+            new.fact = old.fact
+        known[old] = new
+    return made

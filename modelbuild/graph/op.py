@@ -1,0 +1,79 @@
+"""What an operation is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import msgspec
+
+from modelbuild.tensor.dtype import Array
+from modelbuild.tensor.fact import Fact
+
+if TYPE_CHECKING:
+    from modelbuild.graph.graph import Graph
+
+Inferred = Fact | tuple[Fact, ...]
+
+
+class Op(msgspec.Struct, frozen=True):
+    """One operation of the OpenVINO opset: attributes, typing rule, numpy meaning.
+
+    The fields are the attributes of the IR, by their names (a nested struct gives its own fields, a trailing underscore
+    keeps a Python keyword legal). ``infer`` gives the facts of the outputs from those of the inputs and raises
+    ``ValueError`` for inputs that the operation cannot take. ``evaluate`` gives the outputs as arrays; an operation
+    without one is never folded.
+    """
+
+    version: ClassVar[str] = "opset1"
+    """The opset that introduced this form of the operation: ``version=`` in the IR."""
+
+    type_name: ClassVar[str] = ""
+    """``type=`` in the IR; the name of the class unless it says otherwise."""
+
+    pure: ClassVar[bool] = True
+    """False for random and stateful operations: neither folded nor merged."""
+
+    commutes: ClassVar[bool] = False
+    """Whether the two inputs may change places."""
+
+    exact: ClassVar[bool] = False
+    """Whether ``evaluate`` gives the same bits on every processor for floating-point numbers too.
+
+    Integers always fold; real numbers only through operations that are correctly rounded or only move things.
+    """
+
+    follows_dims: ClassVar[bool] = False
+    """Whether ``evaluate`` also works on object arrays of dimensions: the symbolic content of small integer tensors."""
+
+    precise_inputs: ClassVar[tuple[int, ...]] = ()
+    """Inputs whose constants are never compressed: ranges, scales, sizes, thresholds."""
+
+    def infer(self, *inputs: Any) -> Inferred:
+        raise NotImplementedError
+
+    def evaluate(self, *inputs: Any) -> Array | tuple[Array, ...]:
+        raise NotImplementedError(f"{type(self).__name__} has no reference implementation")
+
+    def bodies(self) -> tuple[Graph, ...]:
+        """The graphs that this operation runs."""
+        return ()
+
+    def with_bodies(self, *bodies: Graph) -> Op:
+        """The same operation on other bodies, in the order of :meth:`bodies`."""
+        raise TypeError(f"{type(self).__name__} has no bodies, {len(bodies)} given")
+
+    @classmethod
+    def can_evaluate(cls) -> bool:
+        return cls.evaluate is not Op.evaluate
+
+    @classmethod
+    def ir_type(cls) -> str:
+        return cls.type_name or cls.__name__
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        REGISTRY[cls.__name__] = cls
+
+
+REGISTRY: dict[str, type[Op]] = {}
+"""Every operation there is, by class name: the vocabulary of the text form."""

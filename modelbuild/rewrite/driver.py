@@ -1,0 +1,125 @@
+"""Apply rules until nothing changes."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+
+from modelbuild.errors import BrokenRule
+from modelbuild.graph import Graph, Node, Op, Value
+from modelbuild.graph.copy import copy
+from modelbuild.graph.graph import refine
+from modelbuild.rewrite.pattern import matches
+from modelbuild.rewrite.rule import Rewriter, Rule, Skip
+from modelbuild.rewrite.trace import Trace
+
+STEPS_PER_NODE = 30
+"""A set of rules that rewrites more often than this for each node goes in circles."""
+
+
+def apply(rules: Iterable[Rule], graph: Graph, trace: Trace) -> int:
+    """Apply ``rules`` together to ``graph`` and its bodies until nothing changes; return how often.
+
+    Raises :class:`BrokenRule` where a rule gives a value another type or shape, or the rules never end.
+    """
+    run = _Run(tuple(rules), graph, trace)
+    run.bodies()
+    run.drain()
+    return run.made
+
+
+class _Run:
+    """One application of a set of rules: the nodes still to look at, and what was done."""
+
+    def __init__(self, rules: tuple[Rule, ...], graph: Graph, trace: Trace) -> None:
+        self.rules = rules
+        self.graph = graph
+        self.trace = trace
+        self.made = 0
+        nodes = graph.nodes()
+        self.budget = STEPS_PER_NODE * (len(nodes) + 10)
+        self._rules_of: dict[type[Op], tuple[Rule, ...]] = {}
+        self._queue = deque(nodes)
+        self._queued = set(nodes)
+        self._dead: set[Node[Op]] = set()
+
+    def bodies(self) -> None:
+        """Rewrite the bodies first: what they give may settle what is outside."""
+        for node in self.graph.nodes():
+            if old := node.op.bodies():
+                new = tuple(copy(body) for body in old)
+                inner = sum(apply(self.rules, body, self.trace) for body in new)
+                if inner:
+                    self.made += inner
+                    node.op = node.op.with_bodies(*new)
+                    self._refine_node(node)
+
+    def drain(self) -> None:
+        while self._queue:
+            node = self._queue.popleft()
+            self._queued.discard(node)
+            if self._is_live(node):
+                self._rewrite(node)
+
+    def _is_live(self, node: Node[Op]) -> bool:
+        return any(self.graph.holds(v) for v in node.outputs) or node in self.graph.sinks
+
+    def _candidates(self, kind: type[Op]) -> tuple[Rule, ...]:
+        found = self._rules_of.get(kind)
+        if found is None:
+            found = self._rules_of[kind] = tuple(r for r in self.rules if issubclass(kind, r.pattern.op))
+        return found
+
+    def _rewrite(self, node: Node[Op]) -> None:
+        for rule in self._candidates(type(node.op)):
+            for match in matches(rule.pattern, node):
+                answer = rule.rewrite(match, Rewriter(node))
+                if isinstance(answer, Skip):
+                    self.trace.skipped(rule.name, str(node.outputs[0]), answer.why)
+                elif answer is not None:
+                    self._replace(rule, node, answer if isinstance(answer, tuple) else (answer,))
+                    return
+
+    def _replace(self, rule: Rule, node: Node[Op], new: tuple[Value, ...]) -> None:
+        if len(new) != len(node.outputs):
+            raise BrokenRule(f"{rule.name}: {node.name} has {len(node.outputs)} outputs, {len(new)} were given")
+        self.trace.applied(rule.name, str(node.outputs[0]))
+        around = [v.producer for v in node.inputs]
+        for was, now in zip(node.outputs, new, strict=True):
+            if not now.fact.refines(was.fact):
+                raise BrokenRule(f"{rule.name}: {was} was {was.fact}, became {now.fact}")
+        for was, now in zip(node.outputs, new, strict=True):
+            gained = now.fact.value is not was.fact.value or now.fact.shape != was.fact.shape
+            self.graph.replace(was, now)
+            if gained:
+                self._push(*refine(self.graph, (now,)))
+        self._push(*around)
+        for now in new:
+            self._push_made(now.producer, around)
+            self._push(*now.producer.users)
+        self.made += 1
+        if self.made > self.budget:
+            raise BrokenRule(f"no end after {self.made} rewrites; the last was {rule.name} at {node.name}")
+
+    def _push_made(self, node: Node[Op], around: list[Node[Op]]) -> None:
+        """Queue a new node and the new ones below it."""
+        pending = [node]
+        while pending:
+            one = pending.pop()
+            if one not in self._queued and one not in around:
+                self._push(one)
+                pending.extend(v.producer for v in one.inputs if v.used_once)
+
+    def _push(self, *nodes: Node[Op]) -> None:
+        for node in nodes:
+            if node not in self._queued:
+                self._queued.add(node)
+                self._queue.append(node)
+
+    def _refine_node(self, node: Node[Op]) -> None:
+        from modelbuild.graph.known import infer
+
+        for value, fact in zip(node.outputs, infer(node.op, tuple(v.fact for v in node.inputs)), strict=True):
+            if fact.refines(value.fact):
+                value.fact = fact
+        self._push(*refine(self.graph, node.outputs))
