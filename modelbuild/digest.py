@@ -1,0 +1,203 @@
+"""What bytes, plain data and our own code are, as digests.
+
+Two hashes with two jobs. *sha256 is identity*: it names blobs and keys, and nobody can build two files with one
+sha256. *xxh3 is the fast check* (ten times as fast): it notices that a disk, a cable or a person changed a file
+whose identity is known already.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+import xxhash
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+Digest: TypeAlias = str
+"""A sha256 in lower-case hex."""
+
+Plain: TypeAlias = "bool | int | float | str | list[Plain] | tuple[Plain, ...] | dict[str, Plain] | None"
+"""Data that JSON can hold and give back."""
+
+PIECE = 4 << 20
+_SEAL = 16
+
+
+def of_bytes(data: bytes | bytearray | memoryview) -> Digest:
+    return hashlib.sha256(data).hexdigest()
+
+
+def of_file(path: Path) -> Digest:
+    sha = hashlib.sha256()
+    for piece in pieces(path):
+        sha.update(piece)
+    return sha.hexdigest()
+
+
+def fast_of_file(path: Path) -> str:
+    """xxh3-128 in hex: to notice damage, never to name content."""
+    fast = xxhash.xxh3_128()
+    for piece in pieces(path):
+        fast.update(piece)
+    return fast.hexdigest()
+
+
+def pieces(path: Path) -> Iterator[memoryview]:
+    """The file's bytes in pieces that are valid only until the next one."""
+    with path.open("rb", buffering=0) as file:
+        # Read, not mapped: touched pages of a mapping count as memory, and a file cut short under it is a SIGBUS.
+        buffer = memoryview(bytearray(min(PIECE, max(1, path.stat().st_size))))
+        while count := file.readinto(buffer):
+            yield buffer[:count]
+
+
+def canonical(data: Plain) -> bytes:
+    """The one JSON text of plain data: sorted, tight, ASCII."""
+    _refuse_all_but_plain(data)
+    return json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
+
+
+def of_data(data: Plain) -> Digest:
+    return of_bytes(canonical(data))
+
+
+def _refuse_all_but_plain(data: object) -> None:
+    """JSON would silently make ``{1: …}`` and ``{"1": …}`` one text."""
+    match data:
+        case None | bool() | int() | float() | str():
+            return
+        case list() | tuple():
+            for item in data:
+                _refuse_all_but_plain(item)
+        case dict():
+            for name, item in data.items():
+                if not isinstance(name, str):
+                    raise TypeError(f"a name in plain data is a str, not {name!r}")
+                _refuse_all_but_plain(item)
+        case _:
+            raise TypeError(f"{type(data).__name__} is not plain data: {data!r}")
+
+
+# ---- lines and records that prove themselves undamaged ----
+
+
+def seal(body: bytes) -> bytes:
+    """One line: the fast digest of ``body`` and ``body``, which holds no newline."""
+    return xxhash.xxh3_64_hexdigest(body).encode() + b" " + body + b"\n"
+
+
+def unseal(line: bytes) -> bytes | None:
+    """The body of a sealed line, with or without its newline; None if a single bit of it changed."""
+    check, body = line[:_SEAL], line[_SEAL + 1 :].removesuffix(b"\n")
+    whole = len(line) > _SEAL and line[_SEAL : _SEAL + 1] == b" "
+    return body if whole and check == xxhash.xxh3_64_hexdigest(body).encode() else None
+
+
+# ---- our own code ----
+
+SOURCE_FORMAT = 1
+"""Part of every memoised `of_source`: raise it when what counts as a change changes."""
+
+
+def of_code(module: str, of: Callable[[Path], Digest] | None = None) -> Digest:
+    """What a module or package does: all its files, data files too, Python less comments, docstrings and layout.
+
+    ``of`` is `of_source`, or a memo of it.
+    """
+    read = of or of_source
+    root = _origin(module)
+    return of_data({file.relative_to(root.parent).as_posix(): read(file) for file in code_files(module)})
+
+
+def code_files(module: str) -> list[Path]:
+    """Every file that belongs to a module or package, in a fixed order. Imports nothing but the top package's spec."""
+    root = _origin(module)
+    if root.is_file():
+        return [root]
+    return sorted(path for path in root.rglob("*") if _counts(path.relative_to(root)) and path.is_file())
+
+
+def of_source(path: Path) -> Digest:
+    """A file of our own; of a Python file what it does, which is the same under every version of Python."""
+    if path.suffix != ".py":
+        return of_file(path)
+    import tokenize
+
+    with tokenize.open(path) as file:
+        lines = file.readlines()
+    return of_bytes("\x1f".join(_meaning(lines)).encode("utf-8", "surrogatepass"))
+
+
+def _origin(module: str) -> Path:
+    """The file of a module, the folder of a package."""
+    top, *rest = module.split(".")
+    spec = find_spec(top)
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError(f"no module {module!r}")
+    origin = Path(spec.origin)
+    found = origin.parent.joinpath(*rest) if origin.name == "__init__.py" else origin
+    for path in (found, found.with_name(f"{found.name}.py")):
+        if path.exists():
+            return path
+    raise ModuleNotFoundError(f"no module {module!r}")
+
+
+def _counts(relative: Path) -> bool:
+    return not any(part == "__pycache__" or part.startswith(".") for part in relative.parts)
+
+
+def _meaning(lines: list[str]) -> Iterator[str]:
+    """The tokens of Python source that do something."""
+    import tokenize
+
+    statement: list[tuple[str, str]] = []
+    for kind, text in _whole_strings(lines):
+        if kind in {"COMMENT", "NL", "ENCODING", "ENDMARKER"}:
+            continue
+        if kind in {"INDENT", "DEDENT"}:
+            yield kind
+        elif kind != "NEWLINE":
+            statement.append((kind, text))
+        elif statement:
+            if any(k != "STRING" or _evaluates(t) for k, t in statement):  # else a docstring: it does nothing
+                yield from (t for _, t in statement)
+                yield "NEWLINE"
+            statement.clear()
+    if statement:
+        raise tokenize.TokenError("source ends within a statement", (len(lines), 0))
+
+
+def _whole_strings(lines: list[str]) -> Iterator[tuple[str, str]]:
+    """(kind, text) of every token, an f-string as the one token that it was before Python 3.12 split it."""
+    import tokenize
+
+    opened: list[tuple[int, int]] = []
+    for token in tokenize.generate_tokens(partial(next, iter(lines), "")):
+        kind = tokenize.tok_name[token.type]
+        if kind in {"FSTRING_START", "TSTRING_START"}:
+            opened.append(token.start)
+        elif kind in {"FSTRING_END", "TSTRING_END"}:
+            start = opened.pop()
+            if not opened:
+                yield "STRING", _between(lines, start, token.end)
+        elif not opened:
+            yield kind, token.string
+
+
+def _between(lines: list[str], start: tuple[int, int], end: tuple[int, int]) -> str:
+    (first, left), (last, right) = start, end
+    if first == last:
+        return lines[first - 1][left:right]
+    return "".join([lines[first - 1][left:], *lines[first : last - 1], lines[last - 1][:right]])
+
+
+def _evaluates(literal: str) -> bool:
+    """Whether a string literal runs code: an f-string or t-string."""
+    prefix: Iterable[str] = literal[: min(literal.find(quote) for quote in "'\"" if quote in literal)].lower()
+    return any(letter in "ft" for letter in prefix)

@@ -1,0 +1,69 @@
+"""Writing files so that a crash leaves the old one or the new one, and saying plainly when a disk refuses."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from modelbuild.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_ADVICE = {
+    errno.ENOSPC: "free some space, or put the cache on another disk",
+    errno.EDQUOT: "the quota is used up: free some space, or put the cache on another disk",
+    errno.EROFS: "the file system is read-only: put the cache elsewhere",
+    errno.EACCES: "fix the permissions, or put the cache elsewhere",
+    errno.EPERM: "fix the permissions, or put the cache elsewhere",
+    errno.ENOTDIR: "a file is in the way of a folder: move it",
+    errno.EISDIR: "a folder is in the way of a file: move it",
+}
+REFUSALS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO})
+"""What a disk answers to a writer who did nothing wrong."""
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn any OSError of the block into a StoreError of one line; ``path`` names what the system does not."""
+    try:
+        yield
+    except OSError as error:
+        raise trouble(error, path) from error
+
+
+def trouble(error: OSError, path: Path) -> StoreError:
+    place = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else path
+    advice = _ADVICE.get(error.errno or 0, "check the disk")
+    return StoreError(f"{place}: {(error.strerror or str(error)).lower()}: {advice}")
+
+
+def sync(path: Path) -> None:
+    """Have the file's bytes on the disk before its name is."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def replace(path: Path, data: bytes, *, drafts: Path, synced: bool = True) -> None:
+    """Write a whole file or nothing. ``drafts`` is a folder of the same file system."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=drafts, prefix=".draft-")
+    draft = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            if synced:
+                os.fsync(descriptor)
+        draft.chmod(0o644)
+        draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,53 @@
+"""A file of sealed lines that many processes append to and read, and that a crash cannot spoil.
+
+A line is one ``write`` to a file opened for appending, so lines of two writers do not mix; a torn or damaged line fails
+its seal and is passed over. A journal holds what can be found out again (digests of files, what was built before):
+losing a line costs time, never a wrong answer. That is why nothing is synced.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from modelbuild import digest, disk
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+
+class Journal:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._inode = 0
+        self._offset = 0
+
+    def news(self) -> list[bytes]:
+        """The bodies appended by anyone since the last call, oldest first."""
+        if not self.path.exists():
+            return []
+        with disk.explained(self.path), self.path.open("rb") as file:
+            now = os.fstat(file.fileno())
+            if now.st_ino != self._inode or now.st_size < self._offset:  # rewritten: all of it is news
+                self._inode, self._offset = now.st_ino, 0
+            if now.st_size == self._offset:
+                return []
+            file.seek(self._offset)
+            read = file.read()
+        whole, _, _ = read.rpartition(b"\n")  # a last line without its end is still being written
+        self._offset += len(whole) + 1 if whole else 0
+        return [body for line in whole.split(b"\n") if (body := digest.unseal(line)) is not None]
+
+    def append(self, bodies: Iterable[bytes]) -> None:
+        lines = b"".join(map(digest.seal, bodies))
+        with disk.explained(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("ab", buffering=0) as file:
+                file.write(lines)
+
+    def rewrite(self, bodies: Iterable[bytes]) -> None:
+        """Replace all lines. A line that another process appends at this very moment may be lost."""
+        lines = b"".join(map(digest.seal, bodies))
+        with disk.explained(self.path):
+            disk.replace(self.path, lines, drafts=self.path.parent, synced=False)

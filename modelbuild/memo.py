@@ -1,0 +1,111 @@
+"""Digests of files, remembered for as long as the file is not touched.
+
+A file is known again by its size, mtime, ctime and inode: a program can set the mtime back, only the clock sets the
+ctime. A file younger than two seconds is read every time, because two writes can share one time stamp.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from modelbuild import digest
+from modelbuild.errors import SourceError
+from modelbuild.journal import Journal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from modelbuild.digest import Digest
+
+_SETTLED_NS = 2_000_000_000
+_STALE_LINES = 2_000
+
+
+class Signature(NamedTuple):
+    """What a file system says about a file without reading it."""
+
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+
+
+class Fingerprint(NamedTuple):
+    """A digest and what the file looked like when it was taken. Two equal ones: nobody wrote in between."""
+
+    digest: Digest
+    signature: Signature
+
+
+class Memo:
+    """Digests of files by any function ``how`` of a path; its ``__name__`` tells entries apart.
+
+    With a ``path`` they outlive the process and are shared with others at work; a damaged memo is an empty one.
+    Safe to use from several threads.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._journal = Journal(path) if path is not None else None
+        self._known: dict[tuple[str, str], Fingerprint] = {}
+        self._lines = 0
+        self._lock = threading.Lock()
+
+    def of(self, path: Path, how: Callable[[Path], Digest] = digest.of_file) -> Digest:
+        return self.fingerprint(path, how).digest
+
+    def fingerprint(self, path: Path, how: Callable[[Path], Digest] = digest.of_file) -> Fingerprint:
+        """Raises SourceError when there is no such file, or when it changes while it is read."""
+        found = signature(path)
+        name = (how.__name__, str(path.absolute()))
+        known = self._recall(name, found)
+        if known is not None:
+            return known
+        now = time.time_ns()
+        made = Fingerprint(how(path), found)
+        if signature(path) != found:
+            raise SourceError(f"{path}: changed while it was read; run again when it is complete")
+        if now - found.ctime_ns > _SETTLED_NS:
+            self._remember(name, made)
+        return made
+
+    def _recall(self, name: tuple[str, str], found: Signature) -> Fingerprint | None:
+        known = self._known.get(name)
+        if known is None or known.signature != found:
+            with self._lock:
+                self._catch_up()
+                known = self._known.get(name)
+        return known if known is not None and known.signature == found else None
+
+    def _remember(self, name: tuple[str, str], made: Fingerprint) -> None:
+        with self._lock:
+            self._known[name] = made
+            if self._journal is not None:
+                self._journal.append([_line(name, made)])
+
+    def _catch_up(self) -> None:
+        if self._journal is None:
+            return
+        news = self._journal.news()
+        for line in news:
+            how, path, content, *numbers = json.loads(line)
+            self._known[how, path] = Fingerprint(content, Signature(*numbers))
+        self._lines += len(news)
+        if self._lines > 2 * len(self._known) + _STALE_LINES:
+            self._journal.rewrite(_line(name, made) for name, made in self._known.items())
+            self._lines = len(self._known)
+
+
+def signature(path: Path) -> Signature:
+    try:
+        now = path.stat()
+    except OSError as error:
+        raise SourceError(f"{path}: {(error.strerror or 'cannot be read').lower()}") from error
+    return Signature(now.st_size, now.st_mtime_ns, now.st_ctime_ns, now.st_ino)
+
+
+def _line(name: tuple[str, str], made: Fingerprint) -> bytes:
+    return json.dumps([*name, made.digest, *made.signature]).encode()
