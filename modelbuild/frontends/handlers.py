@@ -1,0 +1,268 @@
+"""The table from source operators to the functions that translate them.
+
+A handler's signature *is* the operator's: after ``build`` its positional parameters are the inputs (an optional one has
+the default ``None``, ``*values`` takes any number), its keyword-only parameters the attributes with the framework's own
+defaults. An attribute that the signature does not name is an error, never silently dropped. A handler gives one value
+an output, in order; it may leave out trailing outputs that the node does not ask for (``build.wants``).
+"""
+
+from __future__ import annotations
+
+import inspect
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+import numpy as np
+
+from modelbuild.errors import SourceError
+from modelbuild.frontends.source import SourceGraph, SourceNode, SparseTensor
+from modelbuild.graph import Graph, Node, Op, Value
+from modelbuild.graph.structure import Const
+from modelbuild.tensor.dtype import Array, ElementType, Ints
+from modelbuild.tensor.storage import InMemory, Tensor
+
+if TYPE_CHECKING:
+    from modelbuild.tensor.fact import Fact
+
+Floats = tuple[float, ...]
+Strings = tuple[str, ...]
+Made = Value | tuple[Value | None, ...]
+Handler = Callable[..., Made]
+
+
+class Refusal(Exception):  # noqa: N818 - a reason, gathered with all others into one UnsupportedModel
+    """This node cannot be translated; says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A translated subgraph: ``captures`` feed the inputs that follow its own, in order."""
+
+    graph: Graph
+    captures: tuple[Value, ...]
+
+
+BodyMaker = Callable[[SourceGraph, "Sequence[Fact]"], Body]
+
+
+class Build:
+    """Makes graph nodes that remember which source node they came from."""
+
+    __slots__ = ("_body", "_named", "opset", "source")
+
+    def __init__(self, source: SourceNode, opset: int, body: BodyMaker) -> None:
+        self.source = source
+        self.opset = opset
+        self._body = body
+        self._named = 0
+
+    @property
+    def layer(self) -> str:
+        """The layer's name: the node's, or its first output's where it has none."""
+        return self.source.name or next((o for o in self.source.outputs if o), self.source.op)
+
+    @property
+    def origin(self) -> str:
+        return f"{self.source.op}:{self.layer}"
+
+    def __call__(self, op: Op, *inputs: Value) -> Value:
+        """The only output of a new node."""
+        return self.node(op, *inputs).output
+
+    def node(self, op: Op, *inputs: Value) -> Node[Any]:
+        return Node(op, inputs, f"{self.layer}/{type(op).__name__}", self.origin)
+
+    def const(self, content: Array | Tensor) -> Value:
+        tensor = InMemory(content) if isinstance(content, np.ndarray | np.generic) else content
+        return self(Const(tensor))
+
+    def ints(self, *numbers: int) -> Value:
+        """A constant list of i64: a shape, an order, a set of axes."""
+        return self.const(np.array(numbers, np.int64))
+
+    def scalar(self, number: float, dtype: ElementType = ElementType.i64) -> Value:
+        """A constant of one element and no axes."""
+        return self.const(np.array(number).astype(dtype.numpy))
+
+    def wants(self, output: int) -> bool:
+        """Whether the source node asks for its output of this index."""
+        return output < len(self.source.outputs) and bool(self.source.outputs[output])
+
+    def body(self, graph: SourceGraph, inputs: Sequence[Fact]) -> Body:
+        """Translate a subgraph whose own inputs have these facts; what it sees of the outside becomes more inputs."""
+        return self._body(graph, inputs)
+
+    def refuse(self, why: str) -> Refusal:
+        """The error to raise where this node cannot be translated."""
+        return Refusal(why)
+
+    def rank(self, value: Value, what: str = "input") -> int:
+        """The rank of ``value``; refuses where it is unknown."""
+        if value.fact.rank is None:
+            raise self.refuse(f"the rank of {what} {value} is unknown")
+        return value.fact.rank
+
+    def axis(self, axis: int, rank: int) -> int:
+        """``axis`` counted from the front; raises ``ValueError`` where there is no such axis."""
+        if not -rank <= axis < rank:
+            raise ValueError(f"axis {axis} is not in a tensor of {rank} axes")
+        return axis % rank
+
+    def known_ints(self, value: Value, what: str) -> Ints:
+        """The content of an integer tensor that must be known now; refuses where it is not."""
+        found = value.fact.ints
+        if found is None:
+            raise self.refuse(f"{what} ({value}) is computed at run time, a constant is needed")
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """What a handler takes, read once from its parameters."""
+
+    handler: Handler
+    least: int
+    most: int | None
+    attributes: Mapping[str, type | tuple[type, ...] | None]
+    required: frozenset[str]
+
+    @classmethod
+    def of(cls, handler: Handler) -> Signature:
+        hints = get_type_hints(handler)
+        least, most, attributes, required = 0, 0, {}, []
+        for name, p in list(inspect.signature(handler).parameters.items())[1:]:
+            match p.kind:
+                case p.POSITIONAL_ONLY | p.POSITIONAL_OR_KEYWORD:
+                    most += 1
+                    least = most if p.default is p.empty else least
+                case p.VAR_POSITIONAL:
+                    return cls(handler, least, None, *_attributes_of(handler, hints))
+                case p.KEYWORD_ONLY:
+                    attributes[name] = _kind(hints[name])
+                    if p.default is p.empty:
+                        required.append(name)
+        return cls(handler, least, most, attributes, frozenset(required))
+
+    def check(self, node: SourceNode) -> str | None:
+        """What is wrong with the inputs and attributes of ``node``, if anything."""
+        given = len(node.inputs)
+        if given < self.least or (self.most is not None and given > self.most):
+            most = "" if self.most == self.least else f" to {self.most or 'any'}"
+            return f"{given} inputs, {self.least}{most} expected"
+        for name, value in node.attributes.items():
+            if name not in self.attributes:
+                return f"attribute {name} is not known"
+            kind = self.attributes[name]
+            if kind is not None and not isinstance(value, kind):
+                return f"attribute {name} is a {type(value).__name__}, not a {kind}"
+        missing = self.required - node.attributes.keys()
+        return f"attribute {min(missing)} is missing" if missing else None
+
+
+def _attributes_of(
+    handler: Handler, hints: Mapping[str, Any]
+) -> tuple[dict[str, type | tuple[type, ...] | None], frozenset[str]]:
+    parameters = inspect.signature(handler).parameters.values()
+    keywords = [p for p in parameters if p.kind is p.KEYWORD_ONLY]
+    return (
+        {p.name: _kind(hints[p.name]) for p in keywords},
+        frozenset(p.name for p in keywords if p.default is p.empty),
+    )
+
+
+def _kind(hint: Any) -> type | tuple[type, ...] | None:
+    """What ``isinstance`` can check of an annotation; ``None`` where it cannot."""
+    kinds = [k for k in (getattr(hint, "__args__", None) or (hint,)) if k is not type(None)]
+    if getattr(hint, "__origin__", None) is tuple:
+        return tuple
+    plain = [tuple if getattr(k, "__origin__", None) is tuple else k for k in kinds]
+    if not all(isinstance(k, type) for k in plain):
+        return None
+    return (int, float) if plain == [float] else tuple(plain)
+
+
+class Handlers:
+    """The handlers of one framework, by domain, operator and operator-set version."""
+
+    def __init__(self, framework: str) -> None:
+        self.framework = framework
+        self._table: dict[tuple[str, str], list[tuple[int, Handler]]] = {}
+        self._signatures: dict[Handler, Signature] = {}
+
+    def op(self, name: str, *, since: int = 1, domain: str = "") -> Callable[[Handler], Handler]:
+        """Register a handler valid from operator-set version ``since`` on, until the next one."""
+
+        def register(handler: Handler) -> Handler:
+            versions = self._table.setdefault((domain, name), [])
+            if any(v == since for v, _ in versions):
+                raise ValueError(f"{self.framework} {name} since {since} is registered twice")
+            versions.append((since, handler))
+            versions.sort(key=lambda entry: entry[0])
+            return handler
+
+        return register
+
+    def __iter__(self) -> Iterator[tuple[str, str, int, Handler]]:
+        """Yield ``(domain, operator, since, handler)``, sorted."""
+        for (domain, name), versions in sorted(self._table.items()):
+            for since, handler in versions:
+                yield domain, name, since, handler
+
+    def find(self, domain: str, name: str, version: int) -> Handler | None:
+        versions = self._table.get((domain, name), [])
+        at = bisect_right([since for since, _ in versions], version)
+        return versions[at - 1][1] if at else None
+
+    def signature(self, handler: Handler) -> Signature:
+        found = self._signatures.get(handler)
+        if found is None:
+            found = self._signatures[handler] = Signature.of(handler)
+        return found
+
+    def translate(
+        self, handler: Handler, build: Build, inputs: Sequence[Value | None]
+    ) -> tuple[Value | None, ...]:
+        """The values that stand for the outputs of ``build.source``, known by their source names.
+
+        Raises :class:`Refusal` where the operator cannot be translated, :class:`SourceError` where the node is wrong.
+        """
+        node = build.source
+        wrong = self.signature(handler).check(node)
+        if wrong:
+            raise Refusal(wrong)
+        try:
+            made = handler(build, *inputs, **node.attributes)
+        except ValueError as why:
+            raise wrong_node(node, inputs, why) from why
+        values = made if isinstance(made, tuple) else (made,)
+        self._name(build, values, inputs)
+        return values
+
+    def _name(self, build: Build, values: Sequence[Value | None], inputs: Sequence[Value | None]) -> None:
+        """Give the values the names of the source's outputs, and the layer that makes the first the node's name."""
+        taken = False
+        for name, value in zip(build.source.outputs, values, strict=False):
+            if value is None or not name:
+                continue
+            fresh = value not in inputs and not value.names and value.producer.origin == build.origin
+            value.names = tuple(dict.fromkeys((*value.names, name)))
+            if fresh and value.index == 0:
+                value.producer.name = name if taken else build.layer
+                taken = True
+
+
+def wrong_node(node: SourceNode, inputs: Sequence[Value | None], why: object) -> SourceError:
+    """The error for a node whose inputs or attributes contradict each other."""
+    error = SourceError(f"{node.op} {node.name or (node.outputs or ('',))[0]!r}: {why}")
+    for i, value in enumerate(inputs):
+        if value is not None:
+            error.add_note(f"input {i}: {value} {value.fact}")
+    return error
+
+
+__all__ = [
+    "Body", "Build", "Floats", "Handler", "Handlers", "Ints", "Made", "Refusal", "Signature", "SourceGraph",
+    "SparseTensor", "Strings", "wrong_node",
+]  # fmt: skip

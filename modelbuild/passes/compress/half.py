@@ -1,0 +1,90 @@
+"""Store real weights as f16 with a Convert back, as the runtime's own compression does.
+
+Constants that decide shapes, ranges or quantisation stay as they are: rounding them changes more than last digits.
+So do constants that f16 cannot hold.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from modelbuild import ops
+from modelbuild.graph import Graph, Node, Op, Value
+from modelbuild.graph.copy import copy
+from modelbuild.graph.structure import Const
+from modelbuild.rewrite import Trace
+from modelbuild.tensor.dtype import ElementType
+from modelbuild.tensor.storage import Cast, Tensor
+
+NAME = "compress_to_fp16"
+LARGEST = 65504.0
+"""The largest finite f16."""
+
+LOOK_BYTES = 1 << 20
+"""Constants up to this size are looked through for what f16 cannot hold; in larger ones such numbers saturate."""
+
+
+def compress_to_fp16(graph: Graph, trace: Trace) -> int:
+    """Const f32  ->  Convert(Const f16), in bodies too; return how many constants."""
+    precise = precise_values(graph)
+    made = 0
+    for node in graph.nodes():
+        if bodies := node.op.bodies():
+            new = tuple(copy(body) for body in bodies)
+            made += sum(compress_to_fp16(body, trace) for body in new)
+            node.op = node.op.with_bodies(*new)
+        elif isinstance(node.op, Const) and node.op.value.dtype in {ElementType.f32, ElementType.f64}:
+            why = _why_not(node.op.value, node.output, precise)
+            if why:
+                trace.skipped(NAME, node.name, why)
+            else:
+                trace.applied(NAME, node.name)
+                _compress(graph, node)
+                made += 1
+    return made
+
+
+def _why_not(tensor: Tensor, value: Value, precise: frozenset[Value]) -> str | None:
+    if value in precise:
+        return "it decides a shape, a range or a scale of quantisation"
+    if 0 < tensor.nbytes <= LOOK_BYTES:
+        content = tensor.numpy()
+        finite = content[np.isfinite(content)]
+        if finite.size and np.abs(finite).max() > LARGEST:
+            return "f16 cannot hold it"
+    return None
+
+
+def _compress(graph: Graph, node: Node[Const]) -> None:
+    full = node.output
+    half = Node(Const(Cast(node.op.value, ElementType.f16)), (), f"{node.name}_compressed", node.origin).output
+    convert = Node(ops.Convert(full.fact.dtype, decompression=True), (half,), node.name, node.origin).output
+    graph.replace(full, convert)
+
+
+def precise_values(graph: Graph) -> frozenset[Value]:
+    """The values that must keep their digits: what precise inputs are computed from, as far as it is vectors."""
+    found: dict[Value, None] = {}
+    pending = [node.inputs[i] for node in graph.nodes() for i in precise_inputs(node)]
+    while pending:
+        value = pending.pop()
+        if value in found:
+            continue
+        found[value] = None
+        if not isinstance(value.producer.op, ops.ShapeOf):
+            pending.extend(v for v in value.producer.inputs if v.fact.rank is not None and v.fact.rank <= 1)
+    return frozenset(found)
+
+
+def precise_inputs(node: Node[Op]) -> tuple[int, ...]:
+    """The inputs of a node that must keep their digits; the scale and zero point of a dequantisation among them."""
+    if isinstance(node.op, ops.Multiply | ops.Subtract) and any(map(_from_integers, node.inputs)):
+        return tuple(range(len(node.inputs)))
+    return tuple(i for i in node.op.precise_inputs if i < len(node.inputs))
+
+
+def _from_integers(value: Value) -> bool:
+    node = value.producer
+    if isinstance(node.op, ops.Subtract):
+        return any(map(_from_integers, node.inputs))
+    return isinstance(node.op, ops.Convert) and not node.inputs[0].fact.dtype.is_real

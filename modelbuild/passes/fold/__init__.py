@@ -1,0 +1,1 @@
+"""Compute now what is known now."""

@@ -1,0 +1,91 @@
+"""Compute what is known: small content now, the rest as a recipe that is carried out when it is written."""
+
+from __future__ import annotations
+
+from modelbuild import ops
+from modelbuild.graph import Node, Op, Value
+from modelbuild.graph.known import fold, foldable
+from modelbuild.graph.structure import Const, Parameter
+from modelbuild.rewrite import Match, Rewriter, Skip, of, rule
+from modelbuild.tensor.dtype import ElementType
+from modelbuild.tensor.fact import Fact
+from modelbuild.tensor.storage import Cast, Mapped, Reshaped, Tensor, Transposed
+
+IN_MEMORY = 64 << 20
+"""What is computed now holds its inputs and outputs in memory: up to so many bytes."""
+
+SLACK = 1 << 16
+"""A constant may grow by so many bytes when it is computed; beyond, the operation makes a smaller file."""
+
+anything = of(Op)
+
+
+@rule(anything)
+def fold_constants(m: Match, g: Rewriter) -> tuple[Value, ...] | Skip | None:
+    """op(constants…)  ->  constants"""
+    node = m[anything]
+    if isinstance(node.op, Const | Parameter):
+        return None
+    facts = tuple(v.fact for v in node.outputs)
+    if any(f.value is None for f in facts):
+        computed = _compute(node, facts)
+        if not isinstance(computed, tuple):
+            return computed
+        facts = computed
+    return tuple(g.node(Const(f.value)).output for f in facts if f.value is not None)
+
+
+def _compute(node: Node[Op], facts: tuple[Fact, ...]) -> tuple[Fact, ...] | Skip | None:
+    inputs = tuple(v.fact for v in node.inputs)
+    if not inputs or any(f.value is None for f in inputs):
+        return None
+    content = [f.value for f in inputs if f.value is not None]
+    if not all(f.is_static for f in facts):
+        return None
+    derived = derive(node.op, content)
+    if derived is not None:
+        return (Fact.of(derived),)
+    if not foldable(node.op, inputs, facts):
+        return Skip("other processors give other last bits" if node.op.can_evaluate() else "it has no numpy meaning")
+    read, made = sum(t.nbytes for t in content), sum(f.dtype.nbytes(_size(f)) for f in facts)
+    if read + made > IN_MEMORY:
+        return Skip(f"{read + made} bytes are too many to compute in memory")
+    if made > 2 * read + SLACK:
+        return Skip(f"the result takes {made} bytes, its inputs {read}")
+    return fold(node.op, inputs, facts)
+
+
+def _size(fact: Fact) -> int:
+    size = 1
+    for extent in fact.static_shape or ():
+        size *= extent
+    return size
+
+
+def derive(op: Op, content: list[Tensor]) -> Tensor | None:
+    """The recipe of a movement or cast of content that lies in a file, or derives from such."""
+    source = content[0]
+    if not _on_disk(source):
+        return None
+    match op:
+        case ops.Transpose():
+            order = tuple(content[1].numpy().tolist()) or tuple(reversed(range(len(source.shape))))
+            return Transposed(source, order)
+        case ops.Reshape() | ops.Squeeze() | ops.Unsqueeze():
+            shape = op.infer(*map(Fact.of, content)).static_shape
+            return None if shape is None else Reshaped(source, shape)
+        case ops.Convert() if op.destination_type is ElementType.f16 and source.dtype is ElementType.f32:
+            return Cast(source, op.destination_type, saturate=False)
+    return None
+
+
+def _on_disk(tensor: Tensor) -> bool:
+    while not isinstance(tensor, Mapped):
+        inner = getattr(tensor, "source", None)
+        if inner is None:
+            return False
+        tensor = inner
+    return True
+
+
+RULES = (fold_constants,)

@@ -1,0 +1,1 @@
+"""Merge what only a converter can merge: constants into weights."""
