@@ -1,0 +1,1 @@
+"""Source models: read as their frameworks wrote them, translated into the graph."""
