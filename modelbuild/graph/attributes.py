@@ -36,6 +36,11 @@ class Attribute(NamedTuple):
     path: tuple[str, ...]
     read: Reader
 
+    @property
+    def is_shape(self) -> bool:
+        """Whether this is a partial shape, not a list of numbers."""
+        return self.read is _shape
+
 
 def attributes(op: Op) -> dict[str, Any]:
     """All attributes by the names that the IR gives them; bodies are not attributes."""
@@ -54,6 +59,7 @@ def layout(kind: type[msgspec.Struct]) -> tuple[Attribute, ...]:
     from modelbuild.graph.graph import Graph
 
     hints = get_type_hints(kind)
+    spelled = kind.ir_names if issubclass(kind, Op) else {}
     made: list[Attribute] = []
     for field in kind.__struct_fields__:
         hint = hints[field]
@@ -62,7 +68,7 @@ def layout(kind: type[msgspec.Struct]) -> tuple[Attribute, ...]:
         if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
             made += (Attribute(a.name, (field, *a.path), a.read) for a in layout(hint))
         else:
-            made.append(Attribute(field.removesuffix("_"), (field,), _reader(hint)))
+            made.append(Attribute(spelled.get(field, field.removesuffix("_")), (field,), _reader(hint)))
     return tuple(made)
 
 
@@ -79,7 +85,7 @@ def write_op(op: Op) -> str:
 
 @lru_cache(4096)
 def _write_fields(op: Op) -> str:
-    shapes = {a.name for a in layout(type(op)) if a.read is _shape}
+    shapes = {a.name for a in layout(type(op)) if a.is_shape}
     return ", ".join(
         f"{name}={json.dumps(show_shape(value)[1:-1]) if name in shapes else _write(value)}"
         for name, value in attributes(op).items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
@@ -29,6 +30,9 @@ class Op(msgspec.Struct, frozen=True):
 
     type_name: ClassVar[str] = ""
     """``type=`` in the IR; the name of the class unless it says otherwise."""
+
+    ir_names: ClassVar[Mapping[str, str]] = {}
+    """The IR's names of fields that Python cannot spell: ``{"exclude_pad": "exclude-pad"}``."""
 
     pure: ClassVar[bool] = True
     """False for random and stateful operations: neither folded nor merged."""
