@@ -1,0 +1,122 @@
+"""Laying blobs out as files for people: together or not at all."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from modelbuild import digest, disk
+from modelbuild.store import lock
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from modelbuild.store.interface import Store
+    from modelbuild.store.record import Blob
+
+_CLONE = 0x40049409  # ioctl FICLONE: one more name for the same extents, parted by whoever writes first
+_EXCHANGE = 2  # renameat2's RENAME_EXCHANGE
+_HERE = -100  # AT_FDCWD
+_CANNOT_CLONE = frozenset({errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.ENOTTY, errno.ENOSYS})
+_CANNOT_EXCHANGE = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EXDEV})
+_CANNOT_LINK = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.EXDEV, errno.EMLINK, errno.ENOSYS})
+_PATIENCE = 60.0
+
+
+def deliver(store: Store, files: Mapping[str, Blob], folder: Path) -> tuple[str, ...]:
+    """Make ``folder`` hold ``files`` (name -> content) and say which had to be written, in order.
+
+    A reader, or a crash at any moment, meets the old files or the new ones, never a mixture: a new folder is filled
+    beside the old one and they change places. A file that is right already keeps its inode and mtime; other people's
+    files in the folder stay. Content is reflinked where the file system can and copied where not, never hard-linked
+    into the store: an edit would reach it. Raises Lost, with the old files in place, when a blob is gone or damaged.
+
+    Nothing is synced: what a power cut spoils is seen by the next comparison with the blobs, and delivered again.
+    """
+    written = tuple(sorted(name for name, blob in files.items() if not _is(folder / name, blob)))
+    if not written:
+        return ()
+    place = folder.resolve()  # a folder may be a link to a bigger disk; what changes places is the real one
+    drafts = f".{place.name}.delivery-"
+    with disk.explained(place), lock.held(place.with_name(f"{drafts}lock"), _PATIENCE) as alone:
+        if alone:
+            for stale in (path for path in place.parent.iterdir() if path.name.startswith(drafts) and path.is_dir()):
+                shutil.rmtree(stale)
+        draft = Path(tempfile.mkdtemp(dir=place.parent, prefix=drafts))
+        try:
+            for name in written:
+                _copy(store.path(files[name]), draft / name)
+            draft.chmod(0o755)
+            _put_in_place(draft, place, written)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)  # swept by the next delivery if not now
+    return written
+
+
+def is_delivered(files: Mapping[str, Blob], folder: Path) -> bool:
+    """Whether ``folder`` holds exactly these bytes under these names."""
+    return all(_is(folder / name, blob) for name, blob in files.items())
+
+
+def _is(path: Path, blob: Blob) -> bool:
+    with disk.explained(path):
+        regular = path.is_file() and not path.is_symlink()
+        return regular and path.stat().st_size == blob.size and digest.fast_of_file(path) == blob.xxh3
+
+
+def _copy(source: Path, target: Path) -> None:
+    with source.open("rb") as read, target.open("xb") as write:
+        try:
+            fcntl.ioctl(write.fileno(), _CLONE, read.fileno())
+        except OSError as error:
+            if error.errno not in _CANNOT_CLONE:
+                raise
+            shutil.copyfileobj(read, write, digest.PIECE)
+
+
+def _put_in_place(draft: Path, place: Path, written: tuple[str, ...]) -> None:
+    if not place.exists():
+        draft.rename(place)
+        return
+    for entry in sorted(place.iterdir()):
+        if entry.name not in written:
+            _carry(entry, draft / entry.name)
+    try:
+        _exchange(draft, place)
+    except OSError as error:
+        if error.errno not in _CANNOT_EXCHANGE:
+            raise
+        for name in written:  # one after the other is the best that this file system can do
+            (draft / name).replace(place / name)
+
+
+def _carry(entry: Path, target: Path) -> None:
+    """Have what is at ``entry`` at ``target`` too, the same inodes where possible."""
+    if entry.is_dir() and not entry.is_symlink():
+        target.mkdir()
+        for inner in sorted(entry.iterdir()):
+            _carry(inner, target / inner.name)
+        shutil.copystat(entry, target)
+        return
+    try:
+        os.link(entry, target, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in _CANNOT_LINK:
+            raise
+        shutil.copy2(entry, target, follow_symlinks=False)
+
+
+def _exchange(one: Path, other: Path) -> None:
+    """Let two folders change places in one step."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if not hasattr(libc, "renameat2"):
+        raise OSError(errno.ENOSYS, "no renameat2 in this C library")
+    if libc.renameat2(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), str(other))

@@ -1,0 +1,194 @@
+"""A store in a folder."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import tempfile
+import threading
+import weakref
+from collections import deque
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from modelbuild import digest, disk
+from modelbuild.store import lock
+from modelbuild.store.interface import Damage, Lost
+from modelbuild.store.record import Blob, Record, blob_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from modelbuild.digest import Digest
+
+FORMAT = "v1"
+_CACHE_TAG = b"Signature: 8a477f597d28d172789f06886806bc55\n# Made by modelbuild; safe to delete, costs only time.\n"
+
+
+class LocalStore:
+    """Records and blobs below ``root``, shared by any number of processes and threads.
+
+    Nothing is made on disk before the first write, so that asking leaves no trace.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.damage: deque[Damage] = deque()
+        self._home = root / FORMAT
+        self._drafts: Path | None = None
+        self._owner = os.getpid()
+        self._opening = threading.Lock()
+
+    # ---- reading ----
+
+    def record(self, key: Digest) -> Record | None:
+        path = self._path("records", key)
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise disk.trouble(error, path) from error
+        try:
+            found = Record.decode(data)
+        except ValueError as error:
+            self._set_aside(path, f"record {key[:12]}", str(error))
+            return None
+        if found.key != key:
+            self._set_aside(path, f"record {key[:12]}", f"it answers another key, {found.key[:12]}")
+            return None
+        return found
+
+    def missing(self, record: Record) -> list[Blob]:
+        return [blob for blob in record.blobs if self._size(blob) != blob.size]
+
+    def recall(self, key: Digest) -> Record | None:
+        found = self.record(key)
+        return None if found is None or self.missing(found) else found
+
+    def path(self, blob: Blob) -> Path:
+        path = self._path("blobs", blob.sha256)
+        if self._size(blob) is None:
+            raise Lost(blob)
+        with disk.explained(path):
+            found = digest.fast_of_file(path)
+        if found != blob.xxh3:
+            self._set_aside(path, f"blob {blob.sha256[:12]}", f"xxh3 is {found[:12]}, was {blob.xxh3[:12]}")
+            raise Lost(blob)
+        return path
+
+    def keys(self) -> Iterator[Digest]:
+        for path in sorted((self._home / "records").glob("??/*")):
+            yield path.parent.name + path.name
+
+    # ---- writing ----
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        with disk.explained(self._home):
+            folder = Path(tempfile.mkdtemp(dir=self._open(), prefix="work-"))
+        try:
+            yield folder
+        except OSError as error:
+            if error.errno not in disk.REFUSALS:
+                raise
+            raise disk.trouble(error, folder) from error
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)  # what a full disk leaves behind is swept by the next process
+
+    def take(self, draft: Path, blob: Blob | None = None) -> Blob:
+        with disk.explained(draft):
+            counted = blob or blob_of(draft)
+            target = self._path("blobs", counted.sha256)
+            draft.chmod(0o444)
+            disk.sync(draft)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            draft.replace(target)  # also over one that is there: it may be damaged, this one is not
+        return counted
+
+    def publish(self, record: Record) -> None:
+        target = self._path("records", record.key)
+        with disk.explained(target):
+            disk.replace(target, record.encode(), drafts=self._open())
+
+    @contextmanager
+    def lock(self, key: Digest, patience: float) -> Iterator[bool]:
+        path = self._home / "locks" / key
+        with disk.explained(path):
+            descriptor = lock.acquire(path, patience)
+        try:
+            yield descriptor is not None
+        finally:
+            if descriptor is not None:
+                lock.release(path, descriptor)
+
+    # ---- inside ----
+
+    def _path(self, kind: str, name: Digest) -> Path:
+        return self._home / kind / name[:2] / name[2:]
+
+    def _size(self, blob: Blob) -> int | None:
+        """The blob's size on disk; a blob of the wrong size is set aside and None."""
+        path = self._path("blobs", blob.sha256)
+        try:
+            size = path.stat().st_size
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise disk.trouble(error, path) from error
+        if size != blob.size:
+            self._set_aside(path, f"blob {blob.sha256[:12]}", f"{size} bytes, was {blob.size}")
+            return None
+        return size
+
+    def _set_aside(self, path: Path, what: str, why: str) -> None:
+        """Move a damaged file out of everyone's way; another process may have been quicker."""
+        place = self._home / "quarantine" / f"{path.parent.name}{path.name}.{secrets.token_hex(4)}"
+        with disk.explained(path):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                path.replace(place)
+            except FileNotFoundError:
+                return
+        self.damage.append(Damage(what, why))
+
+    def _open(self) -> Path:
+        """The folder for drafts of this process: on the store's file system, so that a rename publishes."""
+        with self._opening:
+            if self._drafts is None or self._owner != os.getpid():
+                self._owner = os.getpid()
+                self._drafts = self._make_home()
+            return self._drafts
+
+    def _make_home(self) -> Path:
+        drafts = self._home / "drafts"
+        drafts.mkdir(parents=True, exist_ok=True)
+        tag = self.root / "CACHEDIR.TAG"
+        if not tag.exists():
+            disk.replace(tag, _CACHE_TAG, drafts=drafts, synced=False)
+        _sweep(drafts)
+        mine = drafts / f"{os.getpid()}-{secrets.token_hex(4)}"
+        sign = mine.with_suffix(".lock")  # held for as long as this process may write, which keeps the sweep away
+        descriptor = lock.acquire(sign, patience=0)
+        mine.mkdir()
+        weakref.finalize(self, _leave, mine, sign, descriptor, os.getpid())
+        return mine
+
+
+def _leave(drafts: Path, sign: Path, descriptor: int | None, owner: int) -> None:
+    if os.getpid() != owner:  # a fork of the process that writes there
+        return
+    shutil.rmtree(drafts, ignore_errors=True)
+    if descriptor is not None:
+        lock.release(sign, descriptor)
+
+
+def _sweep(drafts: Path) -> None:
+    """Remove the drafts of processes that are gone."""
+    for sign in sorted(drafts.glob("*.lock")):
+        descriptor = lock.acquire(sign, patience=0)
+        if descriptor is not None:
+            shutil.rmtree(sign.with_suffix(""), ignore_errors=True)
+            lock.release(sign, descriptor)

@@ -1,0 +1,73 @@
+"""Advisory locks that die with their holder."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_FIRST_PAUSE = 0.002
+_LONGEST_PAUSE = 0.1
+_NO_LOCKS = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS})
+
+
+@contextmanager
+def held(path: Path, patience: float) -> Iterator[bool]:
+    """Hold the lock file ``path`` for the block; False after ``patience`` seconds of somebody else having it.
+
+    The file is there only while somebody holds it or waits for it.
+    """
+    descriptor = acquire(path, patience)
+    try:
+        yield descriptor is not None
+    finally:
+        if descriptor is not None:
+            release(path, descriptor)
+
+
+def acquire(path: Path, patience: float) -> int | None:
+    """The open, locked file; None if it stays somebody else's, or if this file system knows no locks."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + patience
+    pause = _FIRST_PAUSE
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(descriptor)
+            if error.errno in _NO_LOCKS:
+                return None
+            if not isinstance(error, BlockingIOError):
+                raise
+        else:
+            if _is_still(path, descriptor):
+                return descriptor
+            os.close(descriptor)  # its last holder removed the file between our open and our lock
+            continue
+        if time.monotonic() >= deadline:
+            return None
+        time.sleep(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+def release(path: Path, descriptor: int) -> None:
+    # Unlinked while locked: whoever waits on this file finds, once it has the lock, that the name is gone.
+    path.unlink(missing_ok=True)
+    os.close(descriptor)
+
+
+def _is_still(path: Path, descriptor: int) -> bool:
+    try:
+        named = path.stat()
+    except FileNotFoundError:
+        return False
+    opened = os.fstat(descriptor)
+    return (named.st_dev, named.st_ino) == (opened.st_dev, opened.st_ino)

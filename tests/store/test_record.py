@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from modelbuild import digest
+from modelbuild.store import Blob, Output, Record
+
+GRAPH = Blob("ab" * 32, 7, "cd" * 16)
+TRACE = Blob("ef" * 32, 9, "01" * 16)
+RECORD = Record(
+    fields={"stage": "optimize", "params": {"precision": "FP16"}},
+    outputs={"graph.txt": Output(GRAPH, "result"), "trace.json": Output(TRACE, "log")},
+    references=(GRAPH,),
+    seconds=1.5,
+    made="2026-01-02T03:04:05Z",
+)
+
+
+def spoiled(**changes: Any) -> bytes:
+    body = digest.unseal(RECORD.encode())
+    assert body is not None
+    return digest.seal(json.dumps({**json.loads(body), **changes}).encode())
+
+
+def test_a_record_comes_back() -> None:
+    assert Record.decode(RECORD.encode()) == RECORD
+
+
+def test_the_key_is_the_digest_of_the_fields() -> None:
+    assert RECORD.key == digest.of_data({"params": {"precision": "FP16"}, "stage": "optimize"})
+
+
+def test_only_results_enter_keys() -> None:
+    assert RECORD.results == {"graph.txt": GRAPH.sha256}
+
+
+def test_references_belong_to_the_closure() -> None:
+    assert RECORD.blobs == (GRAPH, TRACE, GRAPH)
+
+
+def test_every_flipped_byte_is_noticed() -> None:
+    data = RECORD.encode()
+    for n in range(len(data) - 1):
+        with pytest.raises(ValueError, match="check sum"):
+            Record.decode(data[:n] + bytes([data[n] ^ 0x20]) + data[n + 1 :])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"outputs": {"x": ["result", "../../etc/passwd", 1, "cd" * 16]}},
+        {"outputs": {"x": ["secret", *("ab" * 32, 1, "cd" * 16)]}},
+        {"outputs": {"x": ["result", "ab" * 32, -1, "cd" * 16]}},
+        {"outputs": []},
+        {"references": [["ab" * 32]]},
+        {"seconds": "1"},
+    ],
+)
+def test_what_is_no_record_is_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="not a"):
+        Record.decode(spoiled(**changes))
