@@ -1,0 +1,163 @@
+"""A manifest as the engine sees it: every default spelled out, every name resolved."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from modelbuild.targets import Precision, Target
+    from modelbuild.tensor.dtype import ElementType
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A dimension between two numbers, both included; ``upper`` None: no limit."""
+
+    lower: int
+    upper: int | None
+
+    def __str__(self) -> str:
+        return f"{self.lower or ''}..{'' if self.upper is None else self.upper}"
+
+
+Dim = int | Bound | None
+"""A static, a bounded or a free dimension."""
+
+
+@dataclass(frozen=True, slots=True)
+class InputSpec:
+    """What the manifest says of one input; None is what it does not say. ``layout`` is one upper-case sign an axis."""
+
+    name: str
+    shape: tuple[Dim, ...] | None
+    layout: str | None
+    type: ElementType | None
+
+    @property
+    def is_static(self) -> bool:
+        """Whether every dimension is said, and is a number."""
+        return self.shape is not None and all(isinstance(dim, int) for dim in self.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class DataFile:
+    """A further file of a model.
+
+    ``name`` is its place relative to the model file, ``/`` between folders; ``where`` is a path, URL or member like
+    that of the source.
+    """
+
+    name: str
+    where: str
+    sha256: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PathSource:
+    """``path`` is relative to the manifest's root, normalised, ``/`` between folders."""
+
+    path: str
+    sha256: str | None
+    data: tuple[DataFile, ...]
+
+    def __str__(self) -> str:
+        return self.path
+
+
+@dataclass(frozen=True, slots=True)
+class UrlSource:
+    url: str
+    sha256: str
+    data: tuple[DataFile, ...]
+
+    def __str__(self) -> str:
+        return self.url
+
+
+@dataclass(frozen=True, slots=True)
+class PackageSource:
+    """The member ``file`` of the wheel of ``name==version``; the digest is that of the member."""
+
+    name: str
+    version: str
+    file: str
+    sha256: str
+    data: tuple[DataFile, ...]
+
+    @property
+    def requirement(self) -> str:
+        return f"{self.name}=={self.version}"
+
+    def __str__(self) -> str:
+        return f"{self.requirement} : {self.file}"
+
+
+Source = PathSource | UrlSource | PackageSource
+
+
+@dataclass(frozen=True, slots=True)
+class Exclusion:
+    """What is not built: a target, a precision, or one precision of one target."""
+
+    target: str | None
+    precision: Precision | None
+
+    def covers(self, target: Target, precision: Precision) -> bool:
+        return self.target in (None, target.name) and self.precision in (None, precision)
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One artifact to build."""
+
+    model: str
+    target: Target
+    precision: Precision
+
+    def __str__(self) -> str:
+        return f"{self.model}@{self.target}:{self.precision}"
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """``framework`` None is to be inferred from the file; empty ``outputs`` are those that the file has.
+
+    ``place`` is file and line of the model's id, for messages about it.
+    """
+
+    id: str
+    framework: str | None
+    source: Source
+    inputs: tuple[InputSpec, ...]
+    outputs: tuple[str, ...]
+    targets: tuple[Target, ...]
+    precisions: tuple[Precision, ...]
+    exclude: tuple[Exclusion, ...]
+    tags: tuple[str, ...]
+    license: str | None
+    place: str
+
+    def variants(self) -> tuple[Variant, ...]:
+        """Targets times precisions, less what a target does not allow and what is excluded; in the order written."""
+        return tuple(
+            Variant(self.id, target, precision)
+            for target in self.targets
+            for precision in self.precisions
+            if precision in target.precisions and not any(e.covers(target, precision) for e in self.exclude)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """``models`` are in the order of their ids; ``root`` is the folder of the first of ``files``, no path leaves it."""
+
+    root: Path
+    files: tuple[Path, ...]
+    models: Mapping[str, Model]
+
+    def variants(self) -> tuple[Variant, ...]:
+        return tuple(variant for model in self.models.values() for variant in model.variants())

@@ -1,0 +1,174 @@
+"""One model as written -> the model that is meant, and what contradicts itself in it."""
+
+from __future__ import annotations
+
+import posixpath
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from msgspec import UNSET, UnsetType
+
+from modelbuild.manifest import notation, schema
+from modelbuild.manifest.model import (
+    DataFile,
+    Dim,
+    Exclusion,
+    InputSpec,
+    Model,
+    PackageSource,
+    PathSource,
+    Source,
+    UrlSource,
+)
+from modelbuild.targets import Precision, Target
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from modelbuild.manifest.nodes import Place
+
+T = TypeVar("T")
+D = TypeVar("D")
+
+Path = tuple[str | int, ...]
+"""Where below a model's node something is wrong."""
+
+
+def said(value: T | UnsetType, default: D) -> T | D:
+    return default if isinstance(value, UnsetType) else value
+
+
+def resolve(
+    name: str, place: Place, written: schema.Model, targets: Mapping[str, Target], defaults: schema.Defaults
+) -> Model:
+    """Every default spelled out. All targets that the model names are in ``targets``."""
+    return Model(
+        id=name,
+        framework=said(written.framework, None),
+        source=_source(written.source, place.file),
+        inputs=tuple(_inputs(written.inputs)),
+        outputs=tuple(said(written.outputs, ())),
+        targets=tuple(targets[target] for target in target_names(written, defaults)),
+        precisions=tuple(said(said(written.precisions, defaults.precisions), DEFAULT_PRECISIONS)),
+        exclude=tuple(Exclusion(said(e.target, None), said(e.precision, None)) for e in said(written.exclude, ())),
+        tags=tuple(said(written.tags, ())),
+        license=said(written.license, None),
+        place=f"{place.file}:{place.line}",
+    )
+
+
+DEFAULT_TARGETS = ("cpu",)
+# As the runtime's own save_model does when it is not told otherwise.
+DEFAULT_PRECISIONS = (Precision.FP16,)
+
+
+def target_names(written: schema.Model, defaults: schema.Defaults) -> tuple[str, ...]:
+    return tuple(said(said(written.targets, defaults.targets), DEFAULT_TARGETS))
+
+
+def beside(file: str, path: str) -> str:
+    """``path``, which starts in the folder of ``file``, from where ``file`` starts."""
+    return posixpath.normpath(posixpath.join(posixpath.dirname(file), path))
+
+
+def contradictions(model: Model) -> Iterator[tuple[Path, str]]:
+    """What cannot all be meant: the place below the model's node, and the problem."""
+    yield from _inputs_against_themselves(model)
+    yield from _inputs_against_targets(model)
+    yield from _matrix(model)
+
+
+def _source(written: schema.Source, file: str) -> Source:
+    match written:
+        case schema.PathSource():
+            path = beside(file, written.path)
+            digest = said(written.sha256, None)
+            return PathSource(path, digest and digest.lower(), _data(written.data, lambda name: beside(path, name)))
+        case schema.UrlSource():
+            return UrlSource(written.url, written.sha256.lower(), _data(written.data, _beside_url(written.url)))
+        case schema.PackageSource():
+            name, version = notation.requirement(written.package)
+            member = notation.inner_path(written.file)
+            data = _data(written.data, lambda name: beside(member, name))
+            return PackageSource(name, version, member, written.sha256.lower(), data)
+    raise AssertionError(written)
+
+
+def _beside_url(url: str) -> Callable[[str], str]:
+    from urllib.parse import quote, urljoin
+
+    return lambda name: urljoin(url, quote(name))
+
+
+def _data(written: list[str] | dict[str, str] | UnsetType, where: Callable[[str], str]) -> tuple[DataFile, ...]:
+    listed = said(written, {})
+    digests = listed if isinstance(listed, dict) else dict.fromkeys(listed)
+    names = ((notation.inner_path(name), digest) for name, digest in digests.items())
+    return tuple(DataFile(name, where(name), digest and digest.lower()) for name, digest in names)
+
+
+def _inputs(written: dict[str, schema.Input] | list[schema.NamedInput] | UnsetType) -> Iterator[InputSpec]:
+    if isinstance(written, UnsetType):
+        return
+    named = written.items() if isinstance(written, dict) else [(one.name, one) for one in written]
+    for name, one in named:
+        shape = None if isinstance(one.shape, UnsetType) else tuple(map(_dimension, one.shape))
+        layout = None if isinstance(one.layout, UnsetType) else "".join(notation.layout(one.layout))
+        yield InputSpec(name, shape, layout, _element_type(one.type))
+
+
+def _dimension(written: int | str) -> Dim:
+    return written if isinstance(written, int) else notation.dimension(written)
+
+
+def _element_type(written: str | UnsetType) -> Any:
+    if written is UNSET:
+        return None
+    # Late: this brings numpy, and most manifests leave the types to their models.
+    from modelbuild.tensor.dtype import ElementType
+
+    return ElementType(written)
+
+
+def _inputs_against_themselves(model: Model) -> Iterator[tuple[Path, str]]:
+    names = [spec.name for spec in model.inputs]
+    for at, spec in enumerate(model.inputs):
+        if spec.name in names[:at]:
+            yield ("inputs", at), f"input {spec.name!r} is given twice"
+        if spec.layout is None or spec.shape is None:
+            continue
+        axes = notation.layout(spec.layout)
+        if len(axes) != len(spec.shape) and ("..." not in axes or len(axes) - 1 > len(spec.shape)):
+            yield (
+                ("inputs", spec.name, "layout"),
+                f"layout {spec.layout} does not fit input {spec.name!r} of {len(spec.shape)} dimensions",
+            )
+
+
+def _inputs_against_targets(model: Model) -> Iterator[tuple[Path, str]]:
+    built_for = {variant.target for variant in model.variants()}
+    for target in model.targets:
+        if not target.static_shapes or target not in built_for:
+            continue
+        for spec in model.inputs:
+            if spec.shape is not None and not spec.is_static:
+                shape = ", ".join("?" if dim is None else str(dim) for dim in spec.shape)
+                yield (
+                    ("inputs", spec.name, "shape"),
+                    f"target '{target}' takes static shapes only, input {spec.name!r} has [{shape}]",
+                )
+
+
+def _matrix(model: Model) -> Iterator[tuple[Path, str]]:
+    asked = " and ".join(model.precisions)
+    for target in model.targets:
+        if not set(target.precisions) & set(model.precisions):
+            allowed = " and ".join(target.precisions)
+            yield ("targets",), f"nothing is left for target '{target}': it allows {allowed}, the model is in {asked}"
+    for at, exclusion in enumerate(model.exclude):
+        if exclusion == Exclusion(None, None):
+            yield ("exclude", at), "this excludes everything: name a target, a precision, or both"
+        elif not any(exclusion.covers(target, precision) for target in model.targets for precision in model.precisions):
+            targets = ", ".join(target.name for target in model.targets)
+            yield ("exclude", at), f"this excludes nothing: the model is for {targets} in {asked}"
+    if model.exclude and not model.variants():
+        yield ("exclude",), "nothing is left to build"

@@ -1,0 +1,244 @@
+"""What may be written in a manifest: the types, with the words that both the JSON Schema and the messages use.
+
+``Meta.description`` completes the sentence "expected …"; ``extra["check"]`` is a notation the text must follow;
+``extra["link"]`` says what a text refers to, which can only be looked up when all files are read.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from modelbuild.manifest import notation
+from modelbuild.targets import Precision, device
+
+_UNIQUE = {"uniqueItems": True}
+
+Id = Annotated[
+    str,
+    Meta(
+        pattern=r"^[a-z0-9][a-z0-9._-]*$",
+        max_length=100,
+        description="a name of a-z, 0-9, '.', '_' and '-' that starts with a letter or a digit, at most 100 long",
+        extra={"check": notation.folder_name},
+    ),
+]
+TargetName = Annotated[
+    str, Meta(description="the name of a target: cpu, gpu, npu, auto or one of 'targets'", extra={"link": "target"})
+]
+DeviceName = Annotated[str, Meta(description="a device, as in CPU, GPU.1 or HETERO:GPU,CPU", extra={"check": device})]
+Tag = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100, description="a tag of letters, digits, '.', '_', '-'"
+    ),
+]
+Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-fA-F]{64}$", description="a sha256, 64 hexadecimal digits")]
+LocalPath = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        description="a path relative to this file, with / between folders, that stays below the first manifest",
+        extra={"check": notation.relative_path, "link": "path"},
+    ),
+]
+IncludePattern = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        description="a path or a pattern such as models/*/model.yaml, relative to this file",
+        extra={"check": notation.inner_path},
+    ),
+]
+DataName = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        description="the path of a further file of the model, relative to the model's own file",
+        extra={"check": notation.inner_path},
+    ),
+]
+Member = Annotated[
+    str, Meta(min_length=1, description="the path of a file in the wheel", extra={"check": notation.inner_path})
+]
+Url = Annotated[str, Meta(min_length=1, description="a URL: https, http or file", extra={"check": notation.url})]
+Requirement = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*==[^=]+$",
+        description="a package with its exact version, as in rapidocr-onnxruntime==1.4.4",
+        extra={"check": notation.requirement},
+    ),
+]
+Dimension = Annotated[
+    Annotated[
+        int, Meta(ge=1, le=notation.LARGEST_DIM, description=f"1 to {notation.LARGEST_DIM}, or '?' for any number")
+    ]
+    | Annotated[
+        str,
+        Meta(
+            pattern=r"^(\?|[0-9]+\.\.[0-9]*|\.\.[0-9]+)$",
+            description="a dimension: a number, '?' for any, or a range such as 1..8, ..8 or 1..",
+            extra={"check": notation.dimension},
+        ),
+    ],
+    Meta(description="a dimension: a number, '?' for any, or a range such as 1..8, ..8 or 1.."),
+]
+Layout = Annotated[
+    str,
+    Meta(
+        pattern=r"^([A-Za-z?]|\.\.\.)+$",
+        description="a layout: a letter an axis as in NCHW, '?' for any axis, '...' for several",
+        extra={"check": notation.layout},
+    ),
+]
+PortName = Annotated[str, Meta(min_length=1, description="the name of an input or output of the model")]
+InputType = Literal[
+    "f32", "f16", "bf16", "f64", "i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64", "boolean", "string"
+]
+TargetNames = Annotated[list[TargetName], Meta(min_length=1, extra_json_schema=_UNIQUE)]
+Precisions = Annotated[list[Precision], Meta(min_length=1, extra_json_schema=_UNIQUE)]
+
+
+class _Entry(Struct, forbid_unknown_fields=True, kw_only=True):
+    """What all mappings of a manifest have in common."""
+
+
+class Defaults(_Entry):
+    """What holds for each model that does not say otherwise."""
+
+    targets: TargetNames | UnsetType = UNSET
+    precisions: Precisions | UnsetType = UNSET
+
+
+class Target(_Entry):
+    """A device under a name, with what holds for it; a built-in name may be given another meaning."""
+
+    device: DeviceName
+    static_shapes: bool | UnsetType = UNSET
+    precisions: Precisions | UnsetType = UNSET
+
+
+class Source:
+    """Where a model comes from: one of ``forms``, told apart by its first key."""
+
+    forms: ClassVar[tuple[type[Struct], ...]] = ()
+
+
+class PathSource(_Entry, Source):
+    """A file of this repository. 'data' are further files beside it."""
+
+    path: LocalPath
+    sha256: Sha256 | UnsetType = UNSET
+    data: Annotated[list[DataName], Meta(extra_json_schema=_UNIQUE)] | dict[DataName, Sha256] | UnsetType = UNSET
+
+
+class UrlSource(_Entry, Source):
+    """A file to download. 'data' are further files beside it, each with its digest."""
+
+    url: Url
+    sha256: Sha256
+    data: dict[DataName, Sha256] | UnsetType = UNSET
+
+
+class PackageSource(_Entry, Source):
+    """A file in a wheel of the package index. 'data' are further files beside it, each with its digest."""
+
+    package: Requirement
+    file: Member
+    sha256: Sha256
+    data: dict[DataName, Sha256] | UnsetType = UNSET
+
+
+Source.forms = (PathSource, UrlSource, PackageSource)
+
+
+class Input(_Entry):
+    """What is known of an input, or shall hold for it."""
+
+    shape: list[Dimension] | UnsetType = UNSET
+    layout: Layout | UnsetType = UNSET
+    type: InputType | UnsetType = UNSET
+
+
+class NamedInput(Input, kw_only=True):
+    """An input in a list, which gives the inputs an order."""
+
+    name: PortName
+
+
+class Exclusion(_Entry):
+    """What is not built: a target, a precision, or one precision of one target."""
+
+    target: TargetName | UnsetType = UNSET
+    precision: Precision | UnsetType = UNSET
+
+
+class Model(_Entry):
+    """A model and what to build from it."""
+
+    source: Source
+    framework: Literal["onnx"] | UnsetType = UNSET
+    inputs: dict[PortName, Input] | list[NamedInput] | UnsetType = UNSET
+    outputs: Annotated[list[PortName], Meta(min_length=1, extra_json_schema=_UNIQUE)] | UnsetType = UNSET
+    targets: TargetNames | UnsetType = UNSET
+    precisions: Precisions | UnsetType = UNSET
+    exclude: list[Exclusion] | UnsetType = UNSET
+    tags: Annotated[list[Tag], Meta(extra_json_schema=_UNIQUE)] | UnsetType = UNSET
+    license: (
+        Annotated[str, Meta(min_length=1, max_length=200, description="a licence, as in Apache-2.0")] | UnsetType
+    ) = UNSET
+
+
+Version = Literal[1]
+Models = dict[Id, Model]
+Targets = dict[Id, Target]
+Include = Annotated[list[IncludePattern], Meta(extra_json_schema=_UNIQUE)]
+
+
+class Manifest(_Entry):
+    """The models of a repository and what is built from them. Keys that start with 'x-' are free, for anchors."""
+
+    version: Version
+    models: Models
+    defaults: Defaults | UnsetType = UNSET
+    targets: Targets | UnsetType = UNSET
+    include: Include | UnsetType = UNSET
+
+
+class IncludedFile(_Entry):
+    """A file that a manifest includes."""
+
+    models: Models | UnsetType = UNSET
+    targets: Targets | UnsetType = UNSET
+
+
+SHIPPED = Path(__file__).with_name("models.schema.json")
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of a manifest, for editors and other tools. Loading checks more: names, paths, references."""
+
+    def source(kind: type) -> dict[str, Any]:
+        if kind is not Source:
+            raise NotImplementedError
+        return {"oneOf": [{"$ref": f"#/$defs/{form.__name__}"} for form in Source.forms]}
+
+    types = (Manifest, *Source.forms)
+    (top, *_), definitions = msgspec.json.schema_components(types, schema_hook=source, ref_template="#/$defs/{name}")
+    definitions["Manifest"]["patternProperties"] = {"^x-": {}}
+    definitions["Precision"]["enum"] = [form for name in Precision for form in (name.value, name.value.lower())]
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "modelbuild manifest",
+        **top,
+        "$defs": dict(sorted(definitions.items())),
+    }
+
+
+def schema_text() -> str:
+    """``json_schema()`` as it is shipped in ``models.schema.json``."""
+    return msgspec.json.format(msgspec.json.encode(json_schema(), order="sorted"), indent=2).decode() + "\n"
