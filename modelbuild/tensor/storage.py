@@ -140,8 +140,6 @@ class InMemory(Tensor):
         return self.dtype.nbytes(self.array.size)
 
     def chunks(self, limit: int = PIECE) -> Iterator[memoryview]:
-        if not self.array.size:
-            return
         if self.dtype is ElementType.string:
             blob = memoryview(pack_strings(self.array.flat))
             yield from (blob[at : at + limit] for at in range(0, len(blob), limit))

@@ -1,0 +1,80 @@
+"""An IR on disk: two files that appear together or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from modelbuild.errors import EnvironmentTrouble
+from modelbuild.graph.graph import Graph
+from modelbuild.ir.weights import Weights
+from modelbuild.ir.xml import Info, document
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A pair of files: their sizes in bytes, and their sha256 in hex where it was asked for."""
+
+    xml_size: int
+    bin_size: int
+    xml_digest: str = ""
+    bin_digest: str = ""
+
+
+def save(graph: Graph, xml_path: Path, *, rt_info: Info | None = None, digests: bool = False) -> Written:
+    """Write ``graph`` to ``xml_path`` and its weights beside it, ``.bin`` for ``.xml``.
+
+    Whatever goes wrong, files that stood there before stay as they were. ``rt_info`` is kept by the IR as it is; for
+    equal graphs and infos the bytes are equal. Raises ``SourceError`` where a tensor cannot be read any more, and
+    ``EnvironmentTrouble`` where the files cannot be written.
+    """
+    if xml_path.suffix != ".xml":
+        raise ValueError(f"{xml_path} does not end in .xml")
+    with _drafts(xml_path.with_suffix(".bin"), xml_path) as (bin_file, xml_file):
+        sha = hashlib.sha256()
+        with Weights(bin_file, digest=digests) as weights:
+            for text in _joined(document(graph, weights, rt_info or {})):
+                octets = text.encode()
+                xml_file.write(octets)
+                if digests:
+                    sha.update(octets)
+            bin_digest = weights.digest()
+        return Written(xml_file.tell(), weights.size, sha.hexdigest() if digests else "", bin_digest)
+
+
+def _joined(pieces: Iterator[str], count: int = 1000) -> Iterator[str]:
+    """The same text in fewer pieces."""
+    held: list[str] = []
+    for piece in pieces:
+        held.append(piece)
+        if len(held) == count:
+            yield "".join(held)
+            held.clear()
+    yield "".join(held)
+
+
+@contextmanager
+def _drafts(*paths: Path) -> Iterator[list[BinaryIO]]:
+    """Open an empty file for each path; they take their names, in order, once all are safe on the disk."""
+    drafts = [path.with_name(f".{path.name}.{secrets.token_hex(4)}.draft") for path in paths]
+    try:
+        paths[0].parent.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as stack:
+            files: list[BinaryIO] = [stack.enter_context(draft.open("xb+")) for draft in drafts]
+            yield files
+            for file in files:
+                file.flush()
+                os.fsync(file.fileno())
+        for draft, path in zip(drafts, paths, strict=True):
+            draft.replace(path)
+    except OSError as error:
+        raise EnvironmentTrouble(f"{paths[-1]}: cannot be written: {error.strerror or error}") from error
+    finally:
+        for draft in drafts:
+            draft.unlink(missing_ok=True)

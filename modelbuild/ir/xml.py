@@ -1,0 +1,167 @@
+"""The XML file of an IR, layer by layer: version 11, as the official writer lays it out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeAlias
+
+from modelbuild.graph.graph import Graph, Node, Value
+from modelbuild.graph.op import Op
+from modelbuild.graph.structure import Const, Parameter
+from modelbuild.ir.attributes import attribute_text, marks, partial_shape, quote, tensor_names
+from modelbuild.ir.bodies import Wiring, wiring
+from modelbuild.ir.weights import Weights
+from modelbuild.tensor.dtype import ElementType
+from modelbuild.tensor.shape import Shape
+
+Info: TypeAlias = "Mapping[str, bool | int | float | str | Info]"
+"""What is said about a model beside its meaning, as nested names."""
+
+_ELEMENT_NAME = re.compile(r"[A-Za-z_][\w.\-]*", re.ASCII)
+
+
+def document(graph: Graph, weights: Weights, info: Info) -> Iterator[str]:
+    """Yield the file in pieces; constants are placed in ``weights`` on the way."""
+    yield f'<?xml version="1.0"?>\n<net name="{quote(graph.name)}" version="11">\n'
+    yield from _Layers(graph, weights, "\t").write()
+    yield from _tree("rt_info", info, "\t")
+    yield "</net>\n"
+
+
+def _tree(name: str, value: bool | float | str | Info, indent: str) -> Iterator[str]:
+    if not _ELEMENT_NAME.fullmatch(name):
+        raise ValueError(f"{name!r} cannot name an element of the IR")
+    if not isinstance(value, Mapping):
+        yield f'{indent}<{name} value="{quote(str(value))}" />\n'
+    elif value:
+        yield f"{indent}<{name}>\n"
+        for inner, content in value.items():
+            yield from _tree(inner, content, indent + "\t")
+        yield f"{indent}</{name}>\n"
+    else:
+        yield f"{indent}<{name} />\n"
+
+
+class _Layers:
+    """The layers and edges of a graph or body: Parameters first, Results last.
+
+    ``indent`` is that of the elements ``layers`` and ``edges``. What repeats from layer to layer is spelled once.
+    """
+
+    def __init__(self, graph: Graph, weights: Weights, indent: str) -> None:
+        self._graph = graph
+        self._weights = weights
+        self._indent = indent
+        self._names: dict[str, int] = {}
+        self._sources: dict[Value, tuple[int, int]] = {}
+        self._edges: list[tuple[int, int, int, int]] = []
+        self._kinds: dict[Op, str] = {}
+        self._ports: dict[tuple[int, ElementType, Shape | None], tuple[str, str]] = {}
+
+    def write(self) -> Iterator[str]:
+        indent = self._indent
+        nodes = self._graph.nodes()
+        yield f"{indent}<layers>\n"
+        for number, node in enumerate(nodes):
+            yield from self._layer(number, node)
+        for number, value in enumerate(self._graph.outputs, start=len(nodes)):
+            yield self._result(number, value)
+        yield f"{indent}</layers>\n{indent}<edges>\n"
+        for source, port, target, index in sorted(self._edges):
+            yield (
+                f'{indent}\t<edge from-layer="{source}" from-port="{port}" to-layer="{target}" to-port="{index}" />\n'
+            )
+        yield f"{indent}</edges>\n"
+
+    def _layer(self, number: int, node: Node[Op]) -> Iterator[str]:
+        tied = wiring(node)
+        inputs = tied.inputs if tied else node.inputs
+        name = self._name(node.name or node.op.ir_type())
+        yield f'{self._indent}\t<layer id="{number}" name="{name}"{self._kind(node, tied)}'
+        if inputs:
+            yield self._side("input", [self._port(i, value) for i, value in enumerate(inputs)])
+            self._edges += [(*self._sources[value], number, i) for i, value in enumerate(inputs)]
+        outputs = list(enumerate(node.outputs, start=len(inputs)))
+        if outputs:
+            yield self._side("output", [self._port(i, value, value.names) for i, value in outputs])
+            self._sources.update((value, (number, i)) for i, value in outputs)
+        if tied:
+            yield from self._bodies(tied)
+        yield f"{self._indent}\t</layer>\n"
+
+    def _bodies(self, tied: Wiring) -> Iterator[str]:
+        indent = f"{self._indent}\t\t"
+        for name, body in tied.bodies:
+            yield f"{indent}<{name}>\n"
+            yield from _Layers(body, self._weights, f"{indent}\t").write()
+            yield f"{indent}\t<rt_info />\n{indent}</{name}>\n"
+
+    def _result(self, number: int, value: Value) -> str:
+        self._edges.append((*self._sources[value], number, 0))
+        name = self._name(f"{value.names[0] if value.names else value.producer.op.ir_type()}/sink_port_0")
+        known = f' output_names="{tensor_names(value.names)}"' if value.names else ""
+        return (
+            f'{self._indent}\t<layer id="{number}" name="{name}" type="Result" version="opset1"{known}>\n'
+            f"{self._side('input', [self._port(0, value)])}{self._indent}\t</layer>\n"
+        )
+
+    def _name(self, wanted: str) -> str:
+        """A name that no other layer has, as it is written."""
+        name = wanted
+        while name in self._names:
+            count = self._names[wanted] = self._names[wanted] + 1
+            name = f"{wanted}_{count}"
+        self._names[name] = 0
+        return quote(name)
+
+    def _kind(self, node: Node[Op], tied: Wiring | None) -> str:
+        """Type, version and attributes: from inside the layer's tag to its ports."""
+        op = node.op
+        if tied:
+            return self._opening(op, lines=tied.maps)
+        if isinstance(op, Const):
+            place = self._weights.place(op.value)
+            shape = ", ".join(map(str, op.value.shape))
+            data = f' element_type="{op.value.dtype}" shape="{shape}" offset="{place.offset}" size="{place.size}"'
+            return self._opening(op, data)
+        if isinstance(op, Parameter):
+            (value,) = node.outputs
+            data = f' shape="{partial_shape(value.fact.shape)}" element_type="{value.fact.dtype}"'
+            return self._opening(op, data)
+        found = self._kinds.get(op)
+        if found is None:
+            found = self._kinds[op] = self._opening(op, attribute_text(op), marks(op))
+        return found
+
+    def _opening(self, op: Op, data: str = "", marked: Iterable[str] = (), lines: Iterable[str] = ()) -> str:
+        indent = f"{self._indent}\t\t"
+        parts = [f' type="{op.ir_type()}" version="{op.version}">\n']
+        if data:
+            parts.append(f"{indent}<data{data} />\n")
+        if marked:
+            attributes = [f'{indent}\t<attribute name="{mark}" version="0" />\n' for mark in marked]
+            parts += [f"{indent}<rt_info>\n", *attributes, f"{indent}</rt_info>\n"]
+        parts += [f"{indent}{line}\n" for line in lines]
+        return "".join(parts)
+
+    def _side(self, name: str, ports: list[str]) -> str:
+        return f"{self._indent}\t\t<{name}>\n{''.join(ports)}{self._indent}\t\t</{name}>\n"
+
+    def _port(self, index: int, value: Value, names: tuple[str, ...] = ()) -> str:
+        fact = value.fact
+        key = (index, fact.dtype, fact.shape)
+        found = self._ports.get(key)
+        if found is None:
+            found = self._ports[key] = self._new_port(index, fact.dtype, fact.shape)
+        head, tail = found
+        return f'{head} names="{tensor_names(names)}"{tail}' if names else f"{head}{tail}"
+
+    def _new_port(self, index: int, dtype: ElementType, shape: Shape | None) -> tuple[str, str]:
+        """A port up to where tensor names stand, and what follows them."""
+        indent = f"{self._indent}\t\t\t"
+        head = f'{indent}<port id="{index}" precision="{dtype.port}"'
+        if not shape:
+            return head, " />\n"
+        dims = "".join([f"{indent}\t<dim>{d if isinstance(d, int) else -1}</dim>\n" for d in shape])
+        return head, f">\n{dims}{indent}</port>\n"
