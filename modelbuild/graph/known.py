@@ -72,7 +72,7 @@ def _follow_dims(op: Op, inputs: tuple[Fact, ...], facts: tuple[Fact, ...]) -> t
         return facts
     if any(int(product(f.shape or ())) > SMALL for f in facts):  # type: ignore[arg-type]
         return facts
-    arrays = [_as_dims(f) for f in inputs]
+    arrays = [_as_numbers(f) if i in op.index_inputs else _as_dims(f) for i, f in enumerate(inputs)]
     if any(a is None for a in arrays):
         return facts
     made = op.evaluate(*arrays)
@@ -90,6 +90,11 @@ def _as_dims(fact: Fact) -> Array | None:
     made: Array = np.empty(len(elements), object)
     made[:] = elements
     return made.reshape(fact.static_shape or ())
+
+
+def _as_numbers(fact: Fact) -> Array | None:
+    found = fact.ints
+    return None if found is None else np.array(found, np.int64).reshape(fact.static_shape or ())
 
 
 def _bytes(fact: Fact) -> int:

@@ -49,6 +49,9 @@ class Op(msgspec.Struct, frozen=True):
     follows_dims: ClassVar[bool] = False
     """Whether ``evaluate`` also works on object arrays of dimensions: the symbolic content of small integer tensors."""
 
+    index_inputs: ClassVar[tuple[int, ...]] = ()
+    """Inputs that say where, not what: dimensions are followed only where these are numbers, and they come as such."""
+
     precise_inputs: ClassVar[tuple[int, ...]] = ()
     """Inputs whose constants are never compressed: ranges, scales, sizes, thresholds."""
 
