@@ -1,0 +1,297 @@
+"""ONNX files as source models, read without importing ``onnx`` or ``protobuf``."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Final
+
+from modelbuild.errors import SourceError
+from modelbuild.frontends.onnx.messages import ModelProto
+from modelbuild.frontends.onnx.tensors import TensorReader, count_elements, element_type
+from modelbuild.frontends.order import ordered
+from modelbuild.frontends.sniff import refuse_others
+from modelbuild.frontends.source import (
+    Attribute,
+    Reference,
+    Scalar,
+    SourceFunction,
+    SourceGraph,
+    SourceModel,
+    SourceNode,
+    SourceType,
+    SourceValue,
+    SparseTensor,
+)
+from modelbuild.frontends.wire import collector_paused, read_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from modelbuild.frontends.onnx.messages import (
+        AttributeProto,
+        Dimension,
+        FunctionProto,
+        GraphProto,
+        NodeProto,
+        OperatorSetIdProto,
+        TensorTypeProto,
+        TypeProto,
+        ValueInfoProto,
+    )
+    from modelbuild.tensor.storage import Tensor
+
+_SINGLE: Final = {1: "f", 2: "i", 3: "s", 4: "t", 5: "g", 11: "sparse_tensor", 13: "tp"}
+_SEVERAL: Final = {
+    6: "floats",
+    7: "ints",
+    8: "strings",
+    9: "tensors",
+    10: "graphs",
+    12: "sparse_tensors",
+    14: "type_protos",
+}
+_UNSAID: Final[dict[str, Any]] = {"f": 0.0, "i": 0, "s": b""}
+
+
+def read(path: Path) -> SourceModel:
+    """Read a model; raises ``SourceError`` where the file is not one, or not a sound one.
+
+    Inputs that have an initializer are constants, not inputs: before IR version 4 every initializer was listed so.
+    """
+    refuse_others(path, "an ONNX model")
+    with collector_paused():
+        model = read_file(path, ModelProto)
+        try:
+            return _Reader(path).model(model)
+        except SourceError as error:
+            error.args = (f"{path}: {error}",)
+            raise
+
+
+class _Reader:
+    """Turns the messages of one file into its source model."""
+
+    def __init__(self, path: Path) -> None:
+        self._tensors = TensorReader(path)
+
+    def model(self, proto: ModelProto) -> SourceModel:
+        if proto.graph is None:
+            raise SourceError("found no graph, expected an ONNX model")
+        opsets = _opsets(proto.opset_import)
+        if not opsets:
+            raise SourceError("found no operator sets, expected an ONNX model's opset_import")
+        graph, free = self._graph(proto.graph)
+        if free:
+            raise SourceError(_nobody_makes(free))
+        functions = tuple(self._function(function, opsets) for function in proto.functions)
+        return SourceModel(
+            graph=graph,
+            opsets=opsets,
+            functions=functions,
+            producer=f"{proto.producer_name} {proto.producer_version}".strip(),
+            ir_version=proto.ir_version,
+            framework="onnx",
+            files=self._tensors.files,
+            metadata={entry.key: entry.value for entry in proto.metadata_props},
+        )
+
+    def _graph(self, proto: GraphProto) -> tuple[SourceGraph, dict[str, str]]:
+        """Give the graph, and the names it takes from outer graphs with what needs each."""
+        initializers = self._initializers(proto)
+        inputs = tuple(_value(value) for value in proto.input if value.name not in initializers)
+        given = [*(value.name for value in inputs), *initializers]
+        if len(set(given)) < len(given):
+            raise SourceError(f"value {_repeated(given)!r} is made twice: it is an input or initializer twice")
+        nodes, free = self._nodes(proto.node, given)
+        outputs = tuple(map(_value, proto.output))
+        made = {*given, *(name for node in nodes for name in node.outputs)}
+        for output in outputs:
+            if output.name not in made:
+                free.setdefault(output.name, f"the outputs of graph {proto.name!r}")
+        values = {value.name: _type(value.type, value.name) for value in proto.value_info if value.type}
+        return SourceGraph(proto.name, inputs, outputs, nodes, initializers, values), free
+
+    def _initializers(self, proto: GraphProto) -> dict[str, Tensor | SparseTensor]:
+        found: dict[str, Tensor | SparseTensor] = {}
+        for dense in proto.initializer:
+            if dense.name in found:
+                raise SourceError(f"value {dense.name!r} is made twice: it is an initializer twice")
+            found[dense.name] = self._tensors.read(dense, dense.name)
+        for sparse in proto.sparse_initializer:
+            name = sparse.values.name if sparse.values else ""
+            if name in found:
+                raise SourceError(f"value {name!r} is made twice: it is an initializer twice")
+            found[name] = self._tensors.read_sparse(sparse, name)
+        return found
+
+    def _nodes(
+        self, protos: Iterable[NodeProto], given: Iterable[str]
+    ) -> tuple[tuple[SourceNode, ...], dict[str, str]]:
+        """Give the nodes in order, and the names that neither they make nor are given, with who needs each."""
+        nodes, needs = [], []
+        for proto in protos:
+            node, needed = self._node(proto)
+            nodes.append(node)
+            needs.append(needed)
+        known = dict.fromkeys(given)
+        sorted_nodes = ordered(nodes, needs, known)
+        for node in nodes:
+            known.update(dict.fromkeys(node.outputs))
+        free: dict[str, str] = {}
+        for node, needed in zip(nodes, needs, strict=True):
+            for name in needed:
+                if name not in known:
+                    free.setdefault(name, str(node))
+        return tuple(sorted_nodes), free
+
+    def _node(self, proto: NodeProto) -> tuple[SourceNode, dict[str, str]]:
+        """Give the node, and the names it needs: its inputs and what its subgraphs take from outside."""
+        needed = dict.fromkeys(filter(None, proto.input), "")
+        attributes: dict[str, Attribute] = {}
+        for attribute in proto.attribute:
+            if attribute.name in attributes:
+                raise SourceError(f"{proto.op_type} {proto.name!r}: attribute {attribute.name!r} is there twice")
+            try:
+                attributes[attribute.name] = self._attribute(attribute, needed)
+            except SourceError as error:
+                error.add_note(f"in attribute {attribute.name!r} of {proto.op_type} {proto.name!r}")
+                raise
+        return SourceNode(
+            op=proto.op_type,
+            domain=_domain(proto.domain),
+            name=proto.name,
+            inputs=tuple(proto.input),
+            outputs=tuple(proto.output),
+            attributes=attributes,
+            overload=proto.overload,
+        ), needed
+
+    def _attribute(self, proto: AttributeProto, needed: dict[str, str]) -> Attribute:
+        """Give the attribute's value; names that its graphs take from outside are added to ``needed``."""
+        if proto.ref_attr_name:
+            return Reference(proto.ref_attr_name)
+        kind = proto.type or _guess(proto)
+        if field := _SINGLE.get(kind):
+            value = getattr(proto, field)
+            value = _UNSAID.get(field) if value is None else value
+            if value is None:
+                raise SourceError(f"attribute {proto.name!r} has no value")
+            return self._scalar(field, value, proto.name, needed)
+        if field := _SEVERAL.get(kind):
+            return tuple(self._scalar(field, value, proto.name, needed) for value in getattr(proto, field))
+        raise SourceError(f"attribute {proto.name!r}: found type {kind}, expected 1 to 14")
+
+    def _scalar(self, field: str, value: Any, name: str, needed: dict[str, str]) -> Scalar:
+        match field:
+            case "s" | "strings":
+                return _text(value)
+            case "t" | "tensors":
+                return self._tensors.read(value, value.name or name)
+            case "g" | "graphs":
+                graph, free = self._graph(value)
+                needed.update(free)
+                return graph
+            case "sparse_tensor" | "sparse_tensors":
+                return self._tensors.read_sparse(value, name)
+            case "tp" | "type_protos":
+                return _type(value, name)
+        number: int | float = value
+        return number
+
+    def _function(self, proto: FunctionProto, opsets: Mapping[str, int]) -> SourceFunction:
+        nodes, free = self._nodes(proto.node, proto.input)
+        made = {*proto.input, *(name for node in nodes for name in node.outputs)}
+        free.update({name: "its outputs" for name in proto.output if name not in made})
+        if free:
+            raise SourceError(f"function {proto.name!r}: {_nobody_makes(free)}")
+        return SourceFunction(
+            name=proto.name,
+            domain=_domain(proto.domain),
+            overload=proto.overload,
+            inputs=tuple(proto.input),
+            outputs=tuple(proto.output),
+            attributes=tuple(proto.attribute),
+            defaults={attribute.name: self._attribute(attribute, {}) for attribute in proto.attribute_proto},
+            nodes=nodes,
+            opsets=_opsets(proto.opset_import) or opsets,
+        )
+
+
+def _domain(name: str) -> str:
+    return "" if name == "ai.onnx" else name
+
+
+def _opsets(protos: Iterable[OperatorSetIdProto]) -> dict[str, int]:
+    opsets: dict[str, int] = {}
+    for proto in protos:
+        domain = _domain(proto.domain)
+        if opsets.setdefault(domain, proto.version) != proto.version:
+            found = f"versions {opsets[domain]} and {proto.version}"
+            raise SourceError(f"operator set {domain or 'ai.onnx'!r}: found {found}, expected one")
+    return opsets
+
+
+def _nobody_makes(free: Mapping[str, str]) -> str:
+    shown = [f"{name!r} (for {user or 'a subgraph'})" for name, user in list(free.items())[:5]]
+    more = f" and {len(free) - 5} more" if len(free) > 5 else ""
+    return f"nothing makes {', '.join(shown)}{more}"
+
+
+def _repeated(names: Sequence[str]) -> str:
+    return Counter(names).most_common(1)[0][0]
+
+
+def _guess(proto: AttributeProto) -> int:
+    """The type of an attribute that does not say it, as the first IR versions allowed."""
+    for kind, field in (*_SINGLE.items(), *_SEVERAL.items()):
+        if field in vars(proto):
+            return kind
+    raise SourceError(f"attribute {proto.name!r} has neither a type nor a value")
+
+
+def _text(value: bytes) -> str | bytes:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value
+
+
+def _value(proto: ValueInfoProto) -> SourceValue:
+    return SourceValue(proto.name, _type(proto.type, proto.name) if proto.type else None)
+
+
+def _type(proto: TypeProto, name: str) -> SourceType:
+    if proto.sequence_type:
+        return SourceType(kind="sequence", element=_element(proto.sequence_type.elem_type, name))
+    if proto.optional_type:
+        return SourceType(kind="optional", element=_element(proto.optional_type.elem_type, name))
+    if proto.map_type:
+        return SourceType(kind="map", element=_element(proto.map_type.value_type, name))
+    if proto.sparse_tensor_type:
+        dtype, shape = _tensor(proto.sparse_tensor_type, name)
+        return SourceType(dtype, shape, "sparse_tensor")
+    if proto.tensor_type:
+        return SourceType(*_tensor(proto.tensor_type, name))
+    return SourceType()
+
+
+def _element(proto: TypeProto | None, name: str) -> SourceType | None:
+    return _type(proto, name) if proto else None
+
+
+def _tensor(proto: TensorTypeProto, name: str) -> tuple[Any, tuple[int | str | None, ...] | None]:
+    try:
+        dtype = element_type(proto.elem_type)
+        shape = tuple(map(_dimension, proto.shape.dim)) if proto.shape else None
+        count_elements([dim for dim in shape or () if isinstance(dim, int)])
+    except ValueError as reason:
+        raise SourceError(f"value {name!r}: {reason}") from None
+    return dtype, shape
+
+
+def _dimension(proto: Dimension) -> int | str | None:
+    """A dimension; -1 and ``?`` are how some exporters say that it is not known."""
+    if proto.dim_value is not None:
+        return None if proto.dim_value == -1 else proto.dim_value
+    return None if proto.dim_param in {None, "", "?"} else proto.dim_param
