@@ -164,7 +164,7 @@ def _listed(proto: TensorProto, dtype: ElementType, count: int) -> Array:
             return np.array(proto.uint64_data, dtype.numpy)
     numbers = np.array(proto.int32_data, np.int32)
     if dtype is E.boolean:
-        return numbers != 0
+        return numbers.astype(np.bool_)
     if dtype.bits >= 8:
         return unpack(numbers.astype(f"u{dtype.bits // 8}").view(np.uint8), dtype, numbers.size)
     octets = numbers.astype(np.uint8)  # several elements each
