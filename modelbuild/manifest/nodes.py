@@ -76,12 +76,7 @@ class Scalar:
 
     @property
     def kind(self) -> ScalarKind:
-        """What YAML 1.2 takes it for; ``doubtful`` is a text that YAML 1.1 takes for a truth value."""
-        if not self.plain:
-            return "text"
-        if word := _WORDS.get(self.text):
-            return word
-        return "number" if _NUMBER.fullmatch(self.text) else "text"
+        return plain_kind(self.text) if self.plain else "text"
 
 
 @dataclass(slots=True)
@@ -112,6 +107,11 @@ _NUMBER = re.compile(
 )
 _BARE_QUESTION_MARK = re.compile(rb"[\[{,:-]\s*\?\s*(?:[\],}#]|$)")
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+
+
+def plain_kind(text: str) -> ScalarKind:
+    """What YAML 1.2 takes ``text`` for without quotes; ``doubtful`` is what YAML 1.1 takes for a truth value."""
+    return _WORDS.get(text) or ("number" if _NUMBER.fullmatch(text) else "text")
 
 
 def compose(content: bytes, file: str, problems: Problems) -> Node:

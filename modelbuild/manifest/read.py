@@ -106,9 +106,9 @@ class Reader:
         if named:
             return self._problem(node, f"{' and '.join(map(quote, named))} exclude each other: a source is one of them")
         known = {name for form in forms.values() for name in _fields(form)}
-        for name, (key, _) in node.entries.items():
-            if name not in known:
-                self.problems.add(key.place, f"unknown key {quote(name)} in the source{did_you_mean(name, known)}")
+        for key, _value in node.entries.values():
+            if key.text not in known:
+                self._problem(key, f"unknown key {quote(key.text)} in the source{did_you_mean(key.text, known)}")
         return self._problem(node, f"the source has no {_or(forms)}")
 
     def _dict(self, node: Node, kind: inspect.DictType, meta: inspect.Metadata) -> Any:
@@ -186,12 +186,10 @@ class Reader:
         numbers = isinstance(kind.values[0], int)
         if not isinstance(node, Scalar) or node.kind != ("number" if numbers else "text"):
             return self._mismatch(node, _expected(kind, meta))
-        for value in kind.values:
-            if str(value) == node.text:
-                return value
-        return self._problem(
-            node, f"{quote(node.text)} is not known here{did_you_mean(node.text, map(str, kind.values))}"
-        )
+        values = {str(value): value for value in kind.values}
+        if node.text not in values:
+            return self._problem(node, f"{quote(node.text)} is not known here{did_you_mean(node.text, values)}")
+        return values[node.text]
 
     def _int(self, node: Node, kind: inspect.IntType, meta: inspect.Metadata) -> Any:
         if not isinstance(node, Scalar) or node.kind != "number":

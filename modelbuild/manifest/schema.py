@@ -73,10 +73,9 @@ Requirement = Annotated[
         extra={"check": notation.requirement},
     ),
 ]
+_SIZE = f"1 to {notation.LARGEST_DIM}, or '?' for any number"
 Dimension = Annotated[
-    Annotated[
-        int, Meta(ge=1, le=notation.LARGEST_DIM, description=f"1 to {notation.LARGEST_DIM}, or '?' for any number")
-    ]
+    Annotated[int, Meta(ge=1, le=notation.LARGEST_DIM, description=_SIZE)]
     | Annotated[
         str,
         Meta(
