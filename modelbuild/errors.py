@@ -105,7 +105,7 @@ class EnvironmentTrouble(BuildError):
     exit_code = ExitCode.ENVIRONMENT
 
 
-class Bug(Exception):  # noqa: N818 - it is called what it is
+class Bug(Exception):
     """Our own fault, never the model's. Please report it with the notes."""
 
 

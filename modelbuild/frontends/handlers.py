@@ -32,7 +32,7 @@ Made = Value | tuple[Value | None, ...]
 Handler = Callable[..., Made]
 
 
-class Refusal(Exception):  # noqa: N818 - a reason, gathered with all others into one UnsupportedModel
+class Refusal(Exception):
     """This node cannot be translated; says why."""
 
 
@@ -221,9 +221,7 @@ class Handlers:
             found = self._signatures[handler] = Signature.of(handler)
         return found
 
-    def translate(
-        self, handler: Handler, build: Build, inputs: Sequence[Value | None]
-    ) -> tuple[Value | None, ...]:
+    def translate(self, handler: Handler, build: Build, inputs: Sequence[Value | None]) -> tuple[Value | None, ...]:
         """The values that stand for the outputs of ``build.source``, known by their source names.
 
         Raises :class:`Refusal` where the operator cannot be translated, :class:`SourceError` where the node is wrong.

@@ -15,6 +15,7 @@ from modelbuild.tensor.fact import Fact
 from modelbuild.tensor.shape import Dim, Expr, Shape
 
 _NOT_A_SYMBOL = re.compile(r"\W", re.ASCII)
+_WITHIN = re.compile(r"(?P<name>.*)<(?P<lower>\d{1,18})\.\.(?P<upper>\d{0,18})>", re.DOTALL)
 
 
 def translate(model: SourceModel, handlers: Handlers) -> Graph:
@@ -125,9 +126,10 @@ class _Translator:
         known = self._refused.setdefault(name, _Refused(0, why))
         known.count += 1
 
-    def _parameter(self, name: str, given: SourceType) -> Parameter:
-        if given.kind != "tensor" or given.dtype is None:
-            raise UnsupportedModel({f"input of type {given.kind}": (1, f"only tensors come in, e.g. {name!r}")})
+    def _parameter(self, name: str, given: SourceType | None) -> Parameter:
+        if given is None or given.kind != "tensor" or given.dtype is None:
+            kind = "unknown type" if given is None else given.kind
+            raise UnsupportedModel({f"input of {kind}": (1, f"only tensors come in, e.g. {name!r}")})
         shape: Shape | None = None
         if given.shape is not None:
             shape = tuple(self._dim(d, name, i) for i, d in enumerate(given.shape))
@@ -140,19 +142,26 @@ class _Translator:
 
 
 class _Symbols:
-    """Dimension names of a source as symbols: equal names give one symbol, different names never the same."""
+    """Dimension names of a source as symbols: equal names give one symbol, different names never the same.
+
+    ``N<1..8>`` is the symbol ``N`` within bounds.
+    """
 
     def __init__(self) -> None:
-        self._known: dict[str, str] = {}
+        self._known: dict[str, Expr] = {}
+        self._taken: set[str] = set()
 
     def of(self, name: str) -> Expr:
         if name not in self._known:
-            plain = _NOT_A_SYMBOL.sub("_", name)
+            bounded = _WITHIN.fullmatch(name)
+            plain = _NOT_A_SYMBOL.sub("_", bounded["name"] if bounded else name)
             plain = plain if plain[:1].isalpha() else f"_{plain}"
-            taken = set(self._known.values())
-            free = (plain if not i else f"{plain}_{i}" for i in range(len(taken) + 1))
-            self._known[name] = next(n for n in free if n not in taken)
-        return Expr.symbol(self._known[name])
+            free = (plain if not i else f"{plain}_{i}" for i in range(len(self._taken) + 1))
+            chosen = next(n for n in free if n not in self._taken)
+            self._taken.add(chosen)
+            lower, upper = (int(bounded["lower"]), bounded["upper"]) if bounded else (0, "")
+            self._known[name] = Expr.symbol(chosen, lower, int(upper) if upper else None)
+        return self._known[name]
 
 
 @dataclass(slots=True)

@@ -1,7 +1,7 @@
 """The attributes of an operation, as data and as text, both ways.
 
-``strides=[2,2], auto_pad=same_upper, eps=1e-05, equation="ab,bc->ac", value=cast(f16, @6b86…:f32[16,3])``. A struct
-inside an operation gives its own fields; in a list of structs each is written as a record: ``Merged(port=2, result=0)``.
+``strides=[2,2], auto_pad=same_upper, eps=1e-05, equation="ab,bc->ac", value=cast(f16, false, @6b86…:f32[16])``. A
+struct inside an operation gives its own fields; in a list each is written as a record: ``Merged(port=2, result=0)``.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from modelbuild.graph.op import Op
 
 
 def copy(graph: Graph) -> Graph:
-    """The same graph from new nodes; operations, facts and contents are shared. Bodies are not copied: they never change."""
+    """The same graph from new nodes; operations, facts and contents are shared, bodies too: they never change."""
     known: dict[Value, Value] = {}
     made = {node: copy_node(node, known) for node in graph.nodes()}
     return Graph(

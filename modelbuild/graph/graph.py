@@ -177,7 +177,7 @@ class Graph:
                     pending.append(value.producer)
 
 
-def refine(graph: Graph, changed: Iterable[Value]) -> list[Node[Op]]:
+def refine(changed: Iterable[Value]) -> list[Node[Op]]:
     """Carry more precise facts of ``changed`` through their users; return the nodes whose facts changed.
 
     A fact never gets less precise: where ``infer`` knows less than before, what was known stays.

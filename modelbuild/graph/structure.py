@@ -12,10 +12,14 @@ from modelbuild.tensor.storage import Tensor
 
 
 class Parameter(Op, frozen=True):
-    """An input of a graph or a body. Its content comes at run time, so it is never merged with another."""
+    """An input of a graph or a body. Its content comes at run time, so it is never merged with another.
+
+    ``layout`` names the axes, as in ``[N,C,H,W]``; empty where nothing is said.
+    """
 
     element_type: ElementType
     shape: Shape | None
+    layout: str = ""
 
     pure: ClassVar[bool] = False
 

@@ -4,7 +4,7 @@
 
     graph net(%x: f32[N<1..8>,3,8,8]) {
       %w = Const() {value=@6b86…:f32[16,3,3,3]} : f32[16,3,3,3]
-      %y = Convolution(%x, %w) {strides=[2,2], …} : f32[N<1..8>,16,4,4] ; layer="conv1" from="Conv:conv1"
+      %y = Convolution(%x, %w) {strides=[2,2], …} : f32[N<1..8>,16,4,4] ; layer="c1" from="Conv:c1"
       %a, %b = Split(%y, %axis) {num_splits=2} : f32[…], f32[…]
       %z = If(%c, %x) {then_inputs=[1], else_inputs=[]} : f32[…]
         body(%p: f32[…]) {
@@ -20,7 +20,7 @@
 
 An id is the value's first tensor name; ids with a ``#`` are made up for values that have none. What is not written is
 what it nearly always is: the layer's name is the first id, the origin is empty, the tensor names are the id.
-Large tensors are named by content (``@digest:type``), derived ones by their recipe; :func:`parse` is handed the contents.
+Large tensors are named by content (``@digest:type``), derived ones by their recipe; :func:`parse` is given them.
 """
 
 from __future__ import annotations
@@ -34,14 +34,15 @@ from modelbuild.graph.attributes import read_op, write_op
 from modelbuild.graph.graph import Graph, Node, Value
 from modelbuild.graph.op import Op
 from modelbuild.graph.structure import Parameter
-from modelbuild.tensor.dtype import ElementType
+from modelbuild.tensor.dtype import ElementType, Ints
 from modelbuild.tensor.fact import Fact
+from modelbuild.tensor.recipe import Contents
 from modelbuild.tensor.shape import Shape
 from modelbuild.tensor.shape_text import parse_shape
 from modelbuild.tensor.storage import Tensor
 
 _ID = r'%(?:[\w./:~#\-]+|"(?:[^"\\]|\\.)*")'
-_HEAD = re.compile(rf'(?P<word>graph|body) ?(?P<name>[\w./:\-]+|"(?:[^"\\]|\\.)*")?\((?P<inputs>.*)\) \{{')
+_HEAD = re.compile(r'(?P<word>graph|body) ?(?P<name>[\w./:\-]+|"(?:[^"\\]|\\.)*")?\((?P<inputs>.*)\) \{')
 _NODE = re.compile(
     rf"(?P<sink>sink )?(?P<ids>{_ID}(?:, {_ID})*) = (?P<op>\w+)\((?P<args>[^()]*|(?:{_ID}(?:, )?)*)\)"
     r"(?: \{(?P<attrs>.*?)\})? : (?P<facts>[^;{}]*?)(?: ; (?P<extra>.*))?"
@@ -49,7 +50,7 @@ _NODE = re.compile(
 _IDS = re.compile(_ID)
 _INPUT = re.compile(rf"(?P<id>{_ID}): (?P<type>\w+)\[(?P<shape>[^\]]*)\]")
 _PLAIN = re.compile(r"[\w./:~\-]+")
-_EXTRA = re.compile(r'(layer|from|names)=("(?:[^"\\]|\\.)*"|\[.*\])')
+_EXTRA = re.compile(r'(layer|from|layout|names)=("(?:[^"\\]|\\.)*"|\[.*\])')
 
 
 class TextError(ValueError):
@@ -116,6 +117,8 @@ def _extra(node: Node[Op], ids: Mapping[Value, str]) -> str:
         parts.append(f" layer={json.dumps(node.name)}")
     if node.origin:
         parts.append(f" from={json.dumps(node.origin)}")
+    if isinstance(node.op, Parameter) and node.op.layout:
+        parts.append(f" layout={json.dumps(node.op.layout)}")
     if [v.names for v in node.outputs] != [_names(b) for b in bare]:
         parts.append(f" names={json.dumps([list(v.names) for v in node.outputs])}")
     return "".join(parts)
@@ -140,6 +143,7 @@ def _names(bare: str) -> tuple[str, ...]:
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------
+
 
 def parse(text: str, contents: Contents | None = None) -> Graph:
     """The graph of a text; raises :class:`TextError` with the number of the line that is wrong."""
@@ -265,8 +269,8 @@ def _dress(node: Node[Op], extra: str) -> None:
             node.name = said
         elif key == "from":
             node.origin = said
+        elif key == "layout" and isinstance(node.op, Parameter):
+            node.op = Parameter(node.op.element_type, node.op.shape, said)
         else:
             for value, names in zip(node.outputs, said, strict=True):
                 value.names = tuple(names)
-
-

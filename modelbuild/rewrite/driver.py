@@ -92,7 +92,7 @@ class _Run:
             gained = now.fact.value is not was.fact.value or now.fact.shape != was.fact.shape
             self.graph.replace(was, now)
             if gained:
-                self._push(*refine(self.graph, (now,)))
+                self._push(*refine((now,)))
         self._push(*around)
         for now in new:
             self._push_made(now.producer, around)
@@ -122,4 +122,4 @@ class _Run:
         for value, fact in zip(node.outputs, infer(node.op, tuple(v.fact for v in node.inputs)), strict=True):
             if fact.refines(value.fact):
                 value.fact = fact
-        self._push(*refine(self.graph, node.outputs))
+        self._push(*refine(node.outputs))

@@ -18,7 +18,7 @@ SMALL = 256
 
 
 class Fact(msgspec.Struct, frozen=True, eq=False):
-    """``value`` is the whole content; ``dims`` the content of a small integer tensor of which some elements are symbols.
+    """``value`` is the whole content; ``dims`` that of a small integer tensor of which some elements are symbols.
 
     At most one of the two is there. ``dims`` is flat, in C order; the shape is then static.
     """

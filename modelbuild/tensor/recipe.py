@@ -42,7 +42,7 @@ def _list(numbers: Ints) -> str:
 
 
 def read_tensor(text: str, contents: Contents) -> Tensor:
-    """The tensor that :func:`write_tensor` wrote; ``ValueError`` where the text is none, ``KeyError`` for no content."""
+    """The tensor that :func:`write_tensor` wrote; ``ValueError`` if the text is none, ``KeyError`` without content."""
     tensor, rest = _read(text, contents, 0)
     if rest:
         raise ValueError(f"not a tensor: {text!r}")
@@ -99,7 +99,9 @@ def read_inline(text: str, dtype: ElementType, shape: Ints) -> Tensor:
     if text == "random":
         noise = np.random.default_rng(list(shape) or None if shape else 0).standard_normal(shape)
         return InMemory((noise if dtype.is_real else noise * 100).astype(dtype.numpy))
-    elements = json.loads(text.replace("inf", "Infinity").replace("nan", "NaN")) if dtype is not ElementType.string else json.loads(text)
+    if dtype is not ElementType.string:
+        text = text.replace("inf", "Infinity").replace("nan", "NaN")
+    elements = json.loads(text)
     count = math.prod(shape)
     if len(elements) not in {1, count}:
         raise ValueError(f"{len(elements)} elements for {dtype}{_list(shape)}")

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from functools import cached_property, reduce
+from functools import cached_property
 from typing import Union
 
 from modelbuild.tensor.dtype import Ints
@@ -336,8 +336,11 @@ def product(dims: Iterable[Dim]) -> Dim:
     dims = tuple(dims)
     if 0 in dims:
         return 0
-    numbers = math.prod(d for d in dims if isinstance(d, int))
-    return reduce(lambda a, b: a * b, (d for d in dims if isinstance(d, Expr)), numbers)
+    total: Dim = math.prod(d for d in dims if isinstance(d, int))
+    for dim in dims:
+        if isinstance(dim, Expr):
+            total = dim * total
+    return total
 
 
 def static(shape: Shape | None) -> Ints | None:
@@ -406,7 +409,9 @@ def more_precise(new: Shape | None, old: Shape | None) -> bool:
         return True
     if new is None or len(new) != len(old):
         return False
-    return all(n == o or isinstance(o, Expr) and (o is UNKNOWN or n is not UNKNOWN) for n, o in zip(new, old, strict=True))
+    return all(
+        n == o or (isinstance(o, Expr) and (o is UNKNOWN or n is not UNKNOWN)) for n, o in zip(new, old, strict=True)
+    )
 
 
 def join(a: Shape | None, b: Shape | None) -> Shape | None:

@@ -39,7 +39,7 @@ def compress_to_fp16(graph: Graph, trace: Trace) -> int:
                 trace.skipped(NAME, node.name, why)
             else:
                 trace.applied(NAME, node.name)
-                _compress(graph, node)
+                _compress(graph, node.output, node.op.value)
                 made += 1
     return made
 
@@ -55,9 +55,9 @@ def _why_not(tensor: Tensor, value: Value, precise: frozenset[Value]) -> str | N
     return None
 
 
-def _compress(graph: Graph, node: Node[Const]) -> None:
-    full = node.output
-    half = Node(Const(Cast(node.op.value, ElementType.f16)), (), f"{node.name}_compressed", node.origin).output
+def _compress(graph: Graph, full: Value, content: Tensor) -> None:
+    node = full.producer
+    half = Node(Const(Cast(content, ElementType.f16)), (), f"{node.name}_compressed", node.origin).output
     convert = Node(ops.Convert(full.fact.dtype, decompression=True), (half,), node.name, node.origin).output
     graph.replace(full, convert)
 

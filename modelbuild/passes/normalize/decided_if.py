@@ -18,9 +18,7 @@ def take_decided_branch(m: Match, g: Rewriter) -> tuple[Value, ...] | Skip:
     if condition is None:
         return Skip("its condition is known only at run time")
     taken = bool(condition.numpy().reshape(-1)[0])
-    body, ports = (
-        (node.op.then_body, node.op.then_inputs) if taken else (node.op.else_body, node.op.else_inputs)
-    )
+    body, ports = (node.op.then_body, node.op.then_inputs) if taken else (node.op.else_body, node.op.else_inputs)
     return inline(body, dict(zip(body.inputs, (node.inputs[p] for p in ports), strict=True)))
 
 
