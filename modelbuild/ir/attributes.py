@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
 from enum import Enum
 from typing import Any
 
@@ -30,9 +30,15 @@ def _entity(found: re.Match[str]) -> str:
     return _ENTITIES.get(character) or character.encode("unicode_escape").decode("ascii")
 
 
-def tensor_names(names: Iterable[str]) -> str:
-    """Tensor names as one attribute: sorted, a comma within a name escaped."""
-    return quote(",".join(sorted(name.replace(",", r"\,") for name in names)))
+def tensor_names(names: Sequence[str]) -> str:
+    """Tensor names as one attribute: sorted, a comma within a name escaped.
+
+    A backslash is not escaped, so a name that ends in one would swallow the comma after it: such a name comes last.
+    """
+    if len(names) == 1:
+        return quote(names[0].replace(",", r"\,"))
+    escaped = [name.replace(",", r"\,") for name in names]
+    return quote(",".join(sorted(escaped, key=lambda name: (name.endswith("\\"), name))))
 
 
 def partial_shape(shape: Shape | None) -> str:
@@ -66,7 +72,7 @@ def marks(op: Op) -> list[str]:
     return [field.name for field, value in _present(op) if field.name in MARKS and value]
 
 
-def _present(op: Op) -> Iterable[tuple[Attribute, Any]]:
+def _present(op: Op) -> Iterator[tuple[Attribute, Any]]:
     for field in layout(type(op)):
         value: Any = op
         for step in field.path:

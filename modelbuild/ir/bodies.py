@@ -22,8 +22,8 @@ class Wiring(NamedTuple):
     bodies: tuple[tuple[str, Graph], ...]
 
 
-def wiring(node: Node[Op]) -> Wiring | None:
-    """How ``node`` runs its bodies; ``None`` if it has none."""
+def wiring(node: Node[Op]) -> Wiring:
+    """How ``node`` runs its bodies."""
     match node.op:
         case If() as op:
             return _choice(node, op)
@@ -31,7 +31,7 @@ def wiring(node: Node[Op]) -> Wiring | None:
             return _iteration(node, op, node.inputs[:2])
         case TensorIterator() as op:
             return _iteration(node, op, ())
-    return None
+    raise TypeError(f"the IR has no ports for the bodies of {type(node.op).__name__}")
 
 
 def _choice(node: Node[Op], op: If) -> Wiring:

@@ -64,7 +64,7 @@ class _Layers:
         nodes = self._graph.nodes()
         yield f"{indent}<layers>\n"
         for number, node in enumerate(nodes):
-            yield from self._layer(number, node)
+            yield self._layer(number, node)
         for number, value in enumerate(self._graph.outputs, start=len(nodes)):
             yield self._result(number, value)
         yield f"{indent}</layers>\n{indent}<edges>\n"
@@ -74,21 +74,25 @@ class _Layers:
             )
         yield f"{indent}</edges>\n"
 
-    def _layer(self, number: int, node: Node[Op]) -> Iterator[str]:
-        tied = wiring(node)
+    def _layer(self, number: int, node: Node[Op]) -> str:
+        tied = wiring(node) if node.op.bodies() else None
         inputs = tied.inputs if tied else node.inputs
-        name = self._name(node.name or node.op.ir_type())
-        yield f'{self._indent}\t<layer id="{number}" name="{name}"{self._kind(node, tied)}'
+        parts = [
+            f'{self._indent}\t<layer id="{number}" name="{self._name(node.name or node.op.ir_type())}"',
+            self._kind(node, tied),
+        ]
         if inputs:
-            yield self._side("input", [self._port(i, value) for i, value in enumerate(inputs)])
+            parts.append(self._side("input", [self._port(i, value) for i, value in enumerate(inputs)]))
             self._edges += [(*self._sources[value], number, i) for i, value in enumerate(inputs)]
-        outputs = list(enumerate(node.outputs, start=len(inputs)))
-        if outputs:
-            yield self._side("output", [self._port(i, value, value.names) for i, value in outputs])
-            self._sources.update((value, (number, i)) for i, value in outputs)
+        if node.outputs:
+            outputs = list(enumerate(node.outputs, start=len(inputs)))
+            parts.append(self._side("output", [self._port(i, value, value.names) for i, value in outputs]))
+            for i, value in outputs:
+                self._sources[value] = number, i
         if tied:
-            yield from self._bodies(tied)
-        yield f"{self._indent}\t</layer>\n"
+            parts += self._bodies(tied)
+        parts.append(f"{self._indent}\t</layer>\n")
+        return "".join(parts)
 
     def _bodies(self, tied: Wiring) -> Iterator[str]:
         indent = f"{self._indent}\t\t"
