@@ -68,7 +68,7 @@ class Quotient:
         return hash(str(self))
 
     def __str__(self) -> str:
-        return f"({self.numerator})//({self.denominator})"
+        return f"div({self.numerator},{self.denominator})"
 
 
 class Extreme:

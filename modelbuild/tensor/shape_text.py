@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import operator
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from modelbuild.tensor.shape import UNKNOWN, Dim, Expr, Shape, larger, smaller
 
 _TOKEN = re.compile(
-    r"\s*(?:(?P<number>\d+)|(?P<extreme>max|min)\(|(?P<name>[A-Za-z_][^\s<>+*(),\[\]]*)(?:<(?P<low>\d+)\.\.(?P<high>\d*)>)?"
-    r"|(?P<sign>//|[-+*(),?]))"
+    r"\s*(?:(?P<number>\d+)|(?P<call>max|min|div)\(|(?P<name>[A-Za-z_][^\s<>+*(),\[\]]*)(?:<(?P<low>\d+)\.\.(?P<high>\d*)>)?"
+    r"|(?P<sign>[-+*(),?]))"
 )
+
+_NUMBERS = re.compile(r"\d+(?:,\d+)*")
+_CALLS: dict[str, Callable[[Dim, Dim], Dim]] = {"max": larger, "min": smaller, "div": operator.floordiv}
 
 
 def parse_shape(text: str) -> Shape | None:
@@ -19,7 +23,7 @@ def parse_shape(text: str) -> Shape | None:
         return None
     if not text:
         return ()
-    if text.replace(",", "").isdigit():
+    if _NUMBERS.fullmatch(text):
         return tuple(map(int, text.split(",")))
     reader = _Reader(text)
     dims = [reader.sum()]
@@ -76,13 +80,9 @@ class _Reader:
 
     def product(self) -> Dim:
         total = self.atom()
-        while True:
-            if self.take("*"):
-                total = total * self.atom()
-            elif self.take("//"):
-                total = total // self.atom()
-            else:
-                return total
+        while self.take("*"):
+            total = total * self.atom()
+        return total
 
     def atom(self) -> Dim:
         found = self._advance()
@@ -91,12 +91,12 @@ class _Reader:
         if found["name"]:
             low, high = found["low"], found["high"]
             return Expr.symbol(found["name"], int(low or 0), int(high) if high else None)
-        if found["extreme"]:
+        if found["call"]:
             left = self.sum()
             self.expect(",")
             right = self.sum()
             self.expect(")")
-            return larger(left, right) if found["extreme"] == "max" else smaller(left, right)
+            return _CALLS[found["call"]](left, right)
         if found["sign"] == "?":
             return UNKNOWN
         if found["sign"] == "(":

@@ -1,0 +1,126 @@
+"""Collect ``tests/rewrites/*.txt``: each case is a graph, what it becomes and what the rules say.
+
+A case reads::
+
+    // title
+    // rules: fuse.scale fold.constants
+    graph(%x: f32[1,3,8,8]) {
+      …
+    }
+    // becomes
+    //   Const, Convolution
+    // gives
+    //   %z: f32[1,16,4,4]
+    // says
+    //   fold_scale_into_convolution z: applied
+
+``gives`` is optional. Every case is also run before and after on random numbers: a rewrite that changes the numbers
+fails even if its author expected the wrong graph. ``// not run: reason`` says why that is impossible.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from modelbuild.graph import Graph, Op, verify
+from modelbuild.graph.evaluate import evaluate
+from modelbuild.graph.structure import Parameter
+from modelbuild.graph.text import parse, show
+from modelbuild.rewrite import Rule, Trace, apply
+from modelbuild.tensor.dtype import Array
+from modelbuild.tensor.fact import Fact
+
+CASE = re.compile(
+    r"// (?P<title>[^\n]+)\n"
+    r"// rules: (?P<rules>[^\n]+)\n"
+    r"(?:// not run: (?P<not_run>[^\n]+)\n)?"
+    r"(?P<graph>graph.*?\n}\n)"
+    r"// becomes\n(?P<becomes>(?://   [^\n]*\n)*)"
+    r"(?:// gives\n(?P<gives>(?://   [^\n]*\n)*))?"
+    r"// says\n(?P<says>(?://   [^\n]*\n?)*)",
+    re.DOTALL,
+)
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.File | None:
+    if file_path.suffix == ".txt" and file_path.parent.name == "rewrites":
+        return RewriteFile.from_parent(parent, path=file_path)
+    return None
+
+
+class RewriteFile(pytest.File):
+    def collect(self) -> Iterator[pytest.Item]:
+        text = self.path.read_text()
+        cases = list(CASE.finditer(text))
+        if len(cases) != text.count("// rules:"):
+            raise pytest.UsageError(f"{self.path}: {text.count('// rules:')} cases begin, {len(cases)} can be read")
+        for case in cases:
+            yield RewriteCase.from_parent(self, name=case["title"], case=case)
+
+
+class RewriteCase(pytest.Item):
+    def __init__(self, *, case: re.Match[str], **given: Any) -> None:
+        super().__init__(**given)
+        self.case = case
+
+    def runtest(self) -> None:
+        rules: list[Rule] = []
+        for name in self.case["rules"].split():
+            rules += importlib.import_module(f"modelbuild.passes.{name}").RULES
+        graph, trace = parse(self.case["graph"]), Trace()
+        verify(graph)
+        feeds = None if self.case["not_run"] else feeds_for(graph)
+        before = evaluate(graph, feeds) if feeds else []
+        apply(rules, graph, trace)
+        verify(graph)
+        if feeds:
+            for was, now in zip(before, evaluate(graph, feeds), strict=True):
+                np.testing.assert_allclose(now, was, rtol=1e-4, atol=1e-5)
+        assert lines(self.case["says"]) == [str(event) for event in trace.events.values()], show(graph)
+        assert lines(self.case["becomes"]) == [", ".join(kinds(graph))], show(graph)
+        if self.case["gives"]:
+            assert lines(self.case["gives"]) == [f"%{v}: {v.fact}" for v in graph.outputs]
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:  # noqa: ARG002
+        return f"{self.path.name}, {self.name}\n{excinfo.getrepr(style='short')}"
+
+    def reportinfo(self) -> tuple[Path, int, str]:
+        return self.path, self.path.read_text()[: self.path.read_text().index(self.case[0])].count("\n"), self.name
+
+
+def lines(block: str) -> list[str]:
+    return [line.removeprefix("//").strip() for line in block.strip().splitlines()]
+
+
+def kinds(graph: Graph) -> list[str]:
+    """The kinds of the nodes, producers first, those of bodies in brackets."""
+    found: list[str] = []
+    for node in graph:
+        if not isinstance(node.op, Parameter):
+            inner = "".join(f"[{', '.join(kinds(body))}]" for body in bodies(node.op))
+            found.append(type(node.op).__name__ + inner)
+    return found
+
+
+def bodies(op: Op) -> tuple[Graph, ...]:
+    return op.bodies()
+
+
+def feeds_for(graph: Graph) -> list[Array]:
+    """Random numbers for each input; a dimension that is not a number is 2."""
+    rng = np.random.default_rng(0)
+    return [random_array(value.fact, rng) for value in graph.inputs]
+
+
+def random_array(fact: Fact, rng: np.random.Generator) -> Array:
+    shape = tuple(d if isinstance(d, int) else 2 for d in fact.shape or ())
+    if fact.dtype.is_real:
+        return rng.standard_normal(shape).astype(fact.dtype.numpy)
+    return rng.integers(0, 2, shape).astype(fact.dtype.numpy)
