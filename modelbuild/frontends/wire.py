@@ -230,7 +230,12 @@ class _Reader:
                 values[entry.name] = self._blob(start, length)
                 return stop
             if entry.child and length > WINDOW:
-                self._walk(_place(values, entry, entry.child), start, stop, depth + 1)
+                nested = entry.child() if entry.repeated or entry.name not in values else values[entry.name]
+                self._walk(nested, start, stop, depth + 1)
+                if entry.repeated:
+                    values.setdefault(entry.name, []).append(nested)
+                else:
+                    values[entry.name] = nested
                 return stop
             self._load(at, stop)
         reached = self._base + self._fill(values, layout, at - self._base, stop - self._base, depth)
@@ -274,12 +279,11 @@ class _Reader:
                 elif nested is not None:
                     if depth >= DEEPEST:
                         self._bound(depth + 1, self._base + mark)
-                    value = _place(values, entry, nested)
+                    # A message that is there twice without being repeated is merged, as protobuf asks.
+                    value = nested() if repeated or name not in values else values[name]
                     reached = self._fill(value.__dict__, inner, pos, stop, depth + 1)
                     if reached != stop:
                         self._overrun(self._base + reached, self._base + stop)
-                    pos = stop
-                    continue
                 elif how == _BYTES:
                     value = buffer[pos:stop]
                 elif how == _BLOB:
@@ -409,16 +413,6 @@ class _Reader:
 
     def _refuse(self, pos: int, found: str, expected: str) -> NoReturn:
         raise SourceError(f"{self._name}: offset {self._base + pos}: found {found}, expected {expected}")
-
-
-def _place(values: dict[str, Any], entry: _Entry, nested: type[Message]) -> Message:
-    """Put a new message at its place; one that is there twice without being repeated is merged, as protobuf asks."""
-    if entry.repeated:
-        message = nested()
-        values.setdefault(entry.name, []).append(message)
-        return message
-    found: Message = values.setdefault(entry.name, nested())
-    return found
 
 
 def _wrapped(value: int, code: str) -> int:

@@ -91,9 +91,9 @@ class ValueInfoProto(Message):
 
 class AttributeProto(Message):
     name = one(1, STRING)
-    f = optional(2, FLOAT)
-    i = optional(3, INT64)
-    s = optional(4, BYTES)
+    f = one(2, FLOAT)
+    i = one(3, INT64)
+    s = one(4, BYTES)
     t = child(5, lambda: TensorProto)
     g: GraphProto | None = child(6, lambda: GraphProto)
     floats = many(7, FLOAT)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from modelbuild.errors import SourceError
 from modelbuild.frontends.onnx.messages import ModelProto
@@ -13,7 +13,6 @@ from modelbuild.frontends.sniff import refuse_others
 from modelbuild.frontends.source import (
     Attribute,
     Reference,
-    Scalar,
     SourceFunction,
     SourceGraph,
     SourceModel,
@@ -39,19 +38,14 @@ if TYPE_CHECKING:
         TypeProto,
         ValueInfoProto,
     )
+    from modelbuild.tensor.dtype import ElementType
     from modelbuild.tensor.storage import Tensor
 
-_SINGLE: Final = {1: "f", 2: "i", 3: "s", 4: "t", 5: "g", 11: "sparse_tensor", 13: "tp"}
-_SEVERAL: Final = {
-    6: "floats",
-    7: "ints",
-    8: "strings",
-    9: "tensors",
-    10: "graphs",
-    12: "sparse_tensors",
-    14: "type_protos",
-}
-_UNSAID: Final[dict[str, Any]] = {"f": 0.0, "i": 0, "s": b""}
+_FIELDS: Final = {
+    "f": 1, "i": 2, "s": 3, "t": 4, "g": 5, "floats": 6, "ints": 7, "strings": 8, "tensors": 9, "graphs": 10,
+    "sparse_tensor": 11, "sparse_tensors": 12, "tp": 13, "type_protos": 14,
+}  # fmt: skip
+"""The attribute types, by the field that holds their value."""
 
 
 def read(path: Path) -> SourceModel:
@@ -171,33 +165,44 @@ class _Reader:
         """Give the attribute's value; names that its graphs take from outside are added to ``needed``."""
         if proto.ref_attr_name:
             return Reference(proto.ref_attr_name)
-        kind = proto.type or _guess(proto)
-        if field := _SINGLE.get(kind):
-            value = getattr(proto, field)
-            value = _UNSAID.get(field) if value is None else value
-            if value is None:
-                raise SourceError(f"attribute {proto.name!r} has no value")
-            return self._scalar(field, value, proto.name, needed)
-        if field := _SEVERAL.get(kind):
-            return tuple(self._scalar(field, value, proto.name, needed) for value in getattr(proto, field))
-        raise SourceError(f"attribute {proto.name!r}: found type {kind}, expected 1 to 14")
+        name, kind = proto.name, proto.type or _guess(proto)
+        match kind:
+            case 1:
+                return proto.f
+            case 2:
+                return proto.i
+            case 3:
+                return _text(proto.s)
+            case 4 if proto.t:
+                return self._tensors.read(proto.t, proto.t.name or name)
+            case 5 if proto.g:
+                return self._subgraph(proto.g, needed)
+            case 6:
+                return tuple(proto.floats)
+            case 7:
+                return tuple(proto.ints)
+            case 8:
+                return tuple(map(_text, proto.strings))
+            case 9:
+                return tuple(self._tensors.read(tensor, tensor.name or name) for tensor in proto.tensors)
+            case 10:
+                return tuple(self._subgraph(graph, needed) for graph in proto.graphs)
+            case 11 if proto.sparse_tensor:
+                return self._tensors.read_sparse(proto.sparse_tensor, name)
+            case 12:
+                return tuple(self._tensors.read_sparse(tensor, name) for tensor in proto.sparse_tensors)
+            case 13 if proto.tp:
+                return _type(proto.tp, name)
+            case 14:
+                return tuple(_type(type_, name) for type_ in proto.type_protos)
+            case 4 | 5 | 11 | 13:
+                raise SourceError(f"attribute {name!r} has no value")
+        raise SourceError(f"attribute {name!r}: found type {kind}, expected 1 to 14")
 
-    def _scalar(self, field: str, value: Any, name: str, needed: dict[str, str]) -> Scalar:
-        match field:
-            case "s" | "strings":
-                return _text(value)
-            case "t" | "tensors":
-                return self._tensors.read(value, value.name or name)
-            case "g" | "graphs":
-                graph, free = self._graph(value)
-                needed.update(free)
-                return graph
-            case "sparse_tensor" | "sparse_tensors":
-                return self._tensors.read_sparse(value, name)
-            case "tp" | "type_protos":
-                return _type(value, name)
-        number: int | float = value
-        return number
+    def _subgraph(self, proto: GraphProto, needed: dict[str, str]) -> SourceGraph:
+        graph, free = self._graph(proto)
+        needed.update(free)
+        return graph
 
     def _function(self, proto: FunctionProto, opsets: Mapping[str, int]) -> SourceFunction:
         nodes, free = self._nodes(proto.node, proto.input)
@@ -244,7 +249,7 @@ def _repeated(names: Sequence[str]) -> str:
 
 def _guess(proto: AttributeProto) -> int:
     """The type of an attribute that does not say it, as the first IR versions allowed."""
-    for kind, field in (*_SINGLE.items(), *_SEVERAL.items()):
+    for field, kind in _FIELDS.items():
         if field in vars(proto):
             return kind
     raise SourceError(f"attribute {proto.name!r} has neither a type nor a value")
@@ -280,7 +285,7 @@ def _element(proto: TypeProto | None, name: str) -> SourceType | None:
     return _type(proto, name) if proto else None
 
 
-def _tensor(proto: TensorTypeProto, name: str) -> tuple[Any, tuple[int | str | None, ...] | None]:
+def _tensor(proto: TensorTypeProto, name: str) -> tuple[ElementType | None, tuple[int | str | None, ...] | None]:
     try:
         dtype = element_type(proto.elem_type)
         shape = tuple(map(_dimension, proto.shape.dim)) if proto.shape else None
