@@ -56,3 +56,9 @@ def length(fact: Fact) -> int | None:
 def replaced(shape: Shape, axis: int, *dims: Dim) -> Shape:
     """``shape`` with other dimensions, any number of them, in place of ``axis``."""
     return (*shape[:axis], *dims, *shape[axis + 1 :])
+
+
+def known_axes(axes: Fact, rank: int) -> Ints | None:
+    """The axes that an input names, counted from the front, or ``None`` where they are not known yet."""
+    found = axes.ints
+    return None if found is None else axes_of(found, rank)
