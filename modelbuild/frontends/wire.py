@@ -353,10 +353,11 @@ class _Reader:
         if end - pos <= 64:
             code = numbers.typecode
             while pos < end:
-                value, pos = self._varint(pos)
+                mark = pos
+                value, pos = self._varint(mark)
+                if pos > end:
+                    self._overrun(self._base + mark, self._base + end)
                 numbers.append(_wrapped(value, code))
-            if pos > end:
-                self._overrun(self._base + pos, self._base + end)
             return
         octets = np.frombuffer(self._buffer, np.uint8, end - pos, pos)
         if octets[-1] > 127:
