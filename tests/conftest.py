@@ -89,7 +89,7 @@ class RewriteCase(pytest.Item):
             assert lines(self.case["gives"]) == [f"%{v}: {v.fact}" for v in graph.outputs]
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:  # noqa: ARG002
-        return f"{self.path.name}, {self.name}\n{excinfo.getrepr(style='short')}"
+        return f"{self.path.name}, {self.name}\n{excinfo.value}"
 
     def reportinfo(self) -> tuple[Path, int, str]:
         return self.path, self.path.read_text()[: self.path.read_text().index(self.case[0])].count("\n"), self.name
