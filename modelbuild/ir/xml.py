@@ -86,7 +86,10 @@ class _Layers:
             self._edges += [(*self._sources[value], number, i) for i, value in enumerate(inputs)]
         if node.outputs:
             outputs = list(enumerate(node.outputs, start=len(inputs)))
-            parts.append(self._side("output", [self._port(i, value, value.names) for i, value in outputs]))
+            ports = [self._port(i, value, value.names) for i, value in outputs]
+            if isinstance(node.op, Parameter) and node.op.layout:
+                ports = [self._with_layout(port, node.op.layout) for port in ports]
+            parts.append(self._side("output", ports))
             for i, value in outputs:
                 self._sources[value] = number, i
         if tied:
@@ -169,3 +172,10 @@ class _Layers:
             return head, " />\n"
         dims = "".join([f"{indent}\t<dim>{d if isinstance(d, int) else -1}</dim>\n" for d in shape])
         return head, f">\n{dims}{indent}</port>\n"
+
+    def _with_layout(self, port: str, layout: str) -> str:
+        indent = f"{self._indent}\t\t\t"
+        closing = f"{indent}</port>\n"
+        opened = port.removesuffix(closing) if port.endswith(closing) else port.removesuffix(" />\n") + ">\n"
+        note = f'<attribute name="layout" version="0" layout="{quote(layout)}" />'
+        return f"{opened}{indent}\t<rt_info>\n{indent}\t\t{note}\n{indent}\t</rt_info>\n{closing}"

@@ -1,0 +1,134 @@
+"""OpenVINO's runtime: the only module that imports it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from modelbuild.errors import EnvironmentTrouble, StageError
+from modelbuild.runtime.feeds import match
+from modelbuild.tensor.dtype import Array, ElementType
+from modelbuild.tensor.fact import Fact
+from modelbuild.tensor.packing import pack, unpack
+from modelbuild.tensor.shape import Dim, Expr, Shape
+
+
+class Session:
+    """A model compiled for a device, computing in single precision where the device can.
+
+    ``inputs`` and ``outputs`` are known by the first of their names; :meth:`run` takes and gives all of them.
+    """
+
+    def __init__(self, xml: Path, device: str = "CPU") -> None:
+        core = _core()
+        _expect_device(core.available_devices, device)
+        try:
+            model = core.read_model(xml)
+            options = {"INFERENCE_PRECISION_HINT": "f32"}
+            self._compiled = core.compile_model(model, device, options)
+        except RuntimeError as error:
+            raise StageError(f"{xml}: {device} does not take the model: {_reason(error)}") from error
+        self._xml = xml
+        self._request = self._compiled.create_infer_request()
+        self.input_names = [_names(port, i) for i, port in enumerate(self._compiled.inputs)]
+        self.output_names = [_names(port, i) for i, port in enumerate(self._compiled.outputs)]
+        self.inputs = {n[0]: _fact(p, n[0]) for n, p in zip(self.input_names, self._compiled.inputs, strict=True)}
+        self.outputs = {n[0]: _fact(p, n[0]) for n, p in zip(self.output_names, self._compiled.outputs, strict=True)}
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """All outputs by all of their names, for an array an input by any of its names; variables keep their content.
+
+        Raises ``ValueError`` for feeds that are not the model's inputs, :class:`StageError` where the runtime fails.
+        """
+        arrays = match(feeds, self.input_names)
+        for i, (array, fact) in enumerate(zip(arrays, self.inputs.values(), strict=True)):
+            self._request.set_input_tensor(i, _to_tensor(array, fact.dtype))
+        try:
+            self._request.infer()
+        except RuntimeError as error:
+            raise StageError(f"{self._xml}: the model does not run: {_reason(error)}") from error
+        results = [_from_tensor(self._request.get_output_tensor(i)) for i in range(len(self.outputs))]
+        return {name: array for names, array in zip(self.output_names, results, strict=True) for name in names}
+
+    def reset(self) -> Self:
+        """Give variables their first content again."""
+        self._request.reset_state()
+        return self
+
+
+@cache
+def _core() -> Any:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the import; a model is run all the same
+            import openvino
+    except ImportError as error:
+        raise EnvironmentTrouble("openvino is not installed: pip install 'modelbuild[prove]'") from error
+    return openvino.Core()
+
+
+def _expect_device(available: Iterable[str], device: str) -> None:
+    """Raise :class:`EnvironmentTrouble` unless the machine has ``device``, or each of those it combines."""
+    combination, _, members = device.partition(":")
+    wanted = members.split(",") if members else [combination]
+    there = {name.partition(".")[0] for name in available} | {"AUTO", "BATCH", "HETERO", "MULTI"}
+    for name in wanted:
+        if name.strip("-()0123456789").partition(".")[0] not in there:
+            raise EnvironmentTrouble(f"there is no device {name} here; there is {', '.join(available)}")
+
+
+def _reason(error: RuntimeError) -> str:
+    """The last line that says something: the first ones name source files of the runtime."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    said = [line for line in lines if not line.startswith("Exception from ")]
+    return (said or lines or ["no reason given"])[-1]
+
+
+def _names(port: Any, index: int) -> tuple[str, ...]:
+    return tuple(sorted(port.get_names())) or (str(index),)
+
+
+def _fact(port: Any, name: str) -> Fact:
+    return Fact(ElementType(port.get_element_type().get_type_name()), _shape(port.get_partial_shape(), name))
+
+
+def _shape(partial: Any, name: str) -> Shape | None:
+    if partial.rank.is_dynamic:
+        return None
+    return tuple(_dim(dim, f"{name}.{axis}") for axis, dim in enumerate(partial))
+
+
+def _dim(dim: Any, name: str) -> Dim:
+    if dim.is_static:
+        return int(dim.get_length())
+    high = dim.get_max_length()
+    return Expr.symbol(name, dim.get_min_length(), None if high < 0 else high)
+
+
+def _to_tensor(array: Array, dtype: ElementType) -> Any:
+    import openvino
+
+    if ElementType.of(array.dtype) is not dtype:
+        raise ValueError(f"an array of {ElementType.of(array.dtype)} is given for an input of {dtype}")
+    if dtype is ElementType.string:
+        return openvino.Tensor(np.array(array.tolist(), "U").reshape(array.shape))
+    tensor = openvino.Tensor(getattr(openvino.Type, dtype), openvino.Shape(array.shape))
+    if array.size:
+        flat = np.ascontiguousarray(array).reshape(-1)
+        tensor.data.reshape(-1).view(np.uint8)[:] = pack(flat, dtype)
+    return tensor
+
+
+def _from_tensor(tensor: Any) -> Array:
+    """A copy: the runtime writes its next answer to the same place."""
+    shape = tuple(tensor.shape)
+    dtype = ElementType(tensor.element_type.get_type_name())
+    if dtype is ElementType.string:
+        return np.array(tensor.str_data.tolist(), object).reshape(shape)
+    octets = tensor.data.reshape(-1).view(np.uint8).copy() if tensor.size else np.empty(0, np.uint8)
+    return unpack(octets, dtype, tensor.size).reshape(shape)
