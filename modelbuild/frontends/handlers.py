@@ -12,7 +12,7 @@ import inspect
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 import numpy as np
 
@@ -30,6 +30,7 @@ Floats = tuple[float, ...]
 Strings = tuple[str, ...]
 Made = Value | tuple[Value | None, ...]
 Handler = Callable[..., Made]
+H = TypeVar("H", bound=Handler)
 
 
 class Refusal(Exception):
@@ -191,10 +192,10 @@ class Handlers:
         self._table: dict[tuple[str, str], list[tuple[int, Handler]]] = {}
         self._signatures: dict[Handler, Signature] = {}
 
-    def op(self, name: str, *, since: int = 1, domain: str = "") -> Callable[[Handler], Handler]:
+    def op(self, name: str, *, since: int = 1, domain: str = "") -> Callable[[H], H]:
         """Register a handler valid from operator-set version ``since`` on, until the next one."""
 
-        def register(handler: Handler) -> Handler:
+        def register(handler: H) -> H:
             versions = self._table.setdefault((domain, name), [])
             if any(v == since for v, _ in versions):
                 raise ValueError(f"{self.framework} {name} since {since} is registered twice")

@@ -138,18 +138,9 @@ class Loop(Op, frozen=True):
 
     def _iterations(self, trip_count: Fact, condition: Fact) -> Dim:
         trips = trip_count.elements
-        if not self.body.outputs or not trips or not (_holds(condition) and self._goes_on()):
+        if not (trips and _holds(condition) and _holds(self.body.outputs[0].fact)):
             return UNKNOWN
         return UNKNOWN if isinstance(trips[0], int) and trips[0] < 0 else trips[0]
-
-    def _goes_on(self) -> bool:
-        """Whether the body's condition is true whenever the one before was."""
-        condition = self.body.outputs[0]
-        handed_on = any(
-            isinstance(feed, Merged) and feed.result == 0 and feed.port == 1 and parameter is condition
-            for feed, parameter in zip(self.inputs, self.body.inputs, strict=True)
-        )
-        return handed_on or _holds(condition.fact)
 
     def evaluate(self, trip_count: Array, condition: Array, *data: Array) -> tuple[Array, ...]:
         run = _Run(self.body, self.inputs, self.outputs, (trip_count, condition, *data))
