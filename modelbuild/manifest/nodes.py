@@ -128,7 +128,8 @@ def compose(content: bytes, file: str, problems: Problems) -> Node:
         mark = error.problem_mark or error.context_mark
         place = Place(file, mark.line + 1, mark.column + 1) if mark else Place(file, 1, 1)
         reason = ", ".join(filter(None, (error.problem, error.context)))
-        raise Unreadable(place, f"not YAML: {reason}{_question_mark(content, place)}") from None
+        first = error.context_mark.line if error.context_mark else place.line - 1
+        raise Unreadable(place, f"not YAML: {reason}{_question_mark(content, first, place.line)}") from None
     except yaml.reader.ReaderError as error:
         raise Unreadable(_place_of(content, error.position, file), f"not YAML: {error.reason}") from None
     if composer.document is None:
@@ -166,10 +167,10 @@ def _place_of(content: bytes, offset: int, file: str) -> Place:
     return Place(file, before.count("\n") + 1, len(before) - before.rfind("\n"))
 
 
-def _question_mark(content: bytes, place: Place) -> str:
+def _question_mark(content: bytes, first: int, last: int) -> str:
     """A dimension ``?`` without quotes is the one thing that YAML takes badly in nearly every first manifest."""
-    line = content.splitlines()[place.line - 1 : place.line]
-    return '; a question mark needs quotes: "?"' if line and _BARE_QUESTION_MARK.search(line[0]) else ""
+    lines = content.splitlines()[first:last]
+    return '; a question mark needs quotes: "?"' if any(map(_BARE_QUESTION_MARK.search, lines)) else ""
 
 
 @dataclass(slots=True)

@@ -21,6 +21,7 @@ _REQUIREMENT = re.compile(
     r"(?P<name>[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)==(?P<version>[A-Za-z0-9][A-Za-z0-9.!+_-]*)"
 )
 _AXIS = re.compile(r"\.\.\.|[A-Za-z?]")
+_ABSOLUTE = re.compile(r"[/~]|[A-Za-z]:")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -65,7 +66,7 @@ def relative_path(text: str) -> str:
         raise ValueError(f"{quote(text)} is not a path")
     if "\\" in text:
         raise ValueError(f"write / between folders, not \\, in {quote(text)}")
-    if text.startswith(("/", "~")) or text[1:2] == ":":
+    if _ABSOLUTE.match(text):
         raise ValueError(f"{quote(text)} is not relative: paths start at the folder of the file that names them")
     return posixpath.normpath(text)
 

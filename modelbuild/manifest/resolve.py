@@ -170,5 +170,5 @@ def _matrix(model: Model) -> Iterator[tuple[Path, str]]:
         elif not any(exclusion.covers(target, precision) for target in model.targets for precision in model.precisions):
             targets = ", ".join(target.name for target in model.targets)
             yield ("exclude", at), f"this excludes nothing: the model is for {targets} in {asked}"
-    if model.exclude and not model.variants():
+    if model.exclude and Exclusion(None, None) not in model.exclude and not model.variants():
         yield ("exclude",), "nothing is left to build"

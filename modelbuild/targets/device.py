@@ -47,7 +47,7 @@ def device(text: str) -> Device:
 def _one(text: str) -> Device:
     found = _ONE.fullmatch(text.upper())
     if found is None or found["name"] not in DEVICES:
-        team = " needs its devices, as in 'HETERO:GPU,CPU'" if text.upper() in _TEAMS else did_you_mean(text, DEVICES)
+        team = ": name its members, as in 'HETERO:GPU,CPU'" if text.upper() in _TEAMS else did_you_mean(text, DEVICES)
         raise ValueError(f"unknown device {quote(text)}{team}")
     known = DEVICES[found["name"]]
     return Device(found[0], known.static_shapes, known.precisions)
