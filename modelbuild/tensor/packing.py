@@ -38,11 +38,7 @@ def unpack(octets: Array, dtype: ElementType, count: int) -> Array:
     if dtype is ElementType.u1:
         return np.unpackbits(octets, count=count).view(dtype.numpy)
     lanes = (octets[:, None] >> _shifts(dtype)) & np.uint8((1 << dtype.bits) - 1)
-    elements = lanes.reshape(-1)[:count]
-    if dtype.is_signed_integer:
-        sign = np.uint8(1 << (dtype.bits - 1))
-        elements = (elements ^ sign) - sign
-    return elements.view(dtype.numpy)
+    return lanes.reshape(-1)[:count].view(dtype.numpy)
 
 
 def pack_strings(texts: Iterable[str]) -> bytes:
