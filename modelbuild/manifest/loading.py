@@ -71,6 +71,7 @@ class _Loading:
         self._targets: dict[str, Target] = dict(BUILT_IN)
         self._named: set[str] = set(BUILT_IN)
         self._defined: dict[tuple[str, str], Place] = {}
+        self._real_folders: dict[str, str] = {}
 
     def read_root(self, name: str) -> None:
         from modelbuild.manifest import schema
@@ -152,7 +153,11 @@ class _Loading:
 
         for item, pattern in self._reader.items(node, schema.Include):
             place = item.place
-            names = list(self._matches(pattern))
+            try:
+                names = list(self._matches(pattern))
+            except (OSError, ValueError) as reason:  # too long a name; '**' beside something else
+                self.problems.add(place, f"{quote(pattern)}: {reason}")
+                continue
             if not names:
                 self.problems.add(place, f"no file matches {quote(pattern)}")
             for name in names:
@@ -185,7 +190,13 @@ class _Loading:
         """Why a path is not below the root, if so."""
         if path.startswith("../"):
             return f"leads out of the folder of {self.files[0]}"
-        if not Path(os.path.realpath(self.root / path)).is_relative_to(self.root):
+        folder, name = os.path.split(path)
+        if folder not in self._real_folders:
+            self._real_folders[folder] = os.path.realpath(self.root / folder)
+        real = f"{self._real_folders[folder]}/{name}"
+        if os.path.islink(real):  # noqa: PTH114 - a name that is too long is no link; Path raises
+            real = os.path.realpath(real)
+        if not Path(real).is_relative_to(self.root):
             return f"is a link that leads out of the folder of {self.files[0]}"
         return None
 

@@ -68,14 +68,15 @@ def relative_path(text: str) -> str:
         raise ValueError(f"write / between folders, not \\, in {quote(text)}")
     if _ABSOLUTE.match(text):
         raise ValueError(f"{quote(text)} is not relative: paths start at the folder of the file that names them")
-    return posixpath.normpath(text)
+    path = posixpath.normpath(text)
+    if path.split("/")[-1] in (".", ".."):
+        raise ValueError(f"{quote(text)} is a folder, not a file")
+    return path
 
 
 def inner_path(text: str) -> str:
     """A path that stays inside the folder it starts from."""
     path = relative_path(text)
-    if path == ".":
-        raise ValueError(f"{quote(text)} is a folder, not a file")
     if path.split("/")[0] == "..":
         raise ValueError(f"{quote(text)} leads out of its folder")
     return path

@@ -145,9 +145,8 @@ def _inputs_against_themselves(model: Model) -> Iterator[tuple[Path, str]]:
 
 
 def _inputs_against_targets(model: Model) -> Iterator[tuple[Path, str]]:
-    built_for = {variant.target for variant in model.variants()}
     for target in model.targets:
-        if not target.static_shapes or target not in built_for:
+        if not target.static_shapes or all(variant.target != target for variant in model.variants()):
             continue
         for spec in model.inputs:
             if spec.shape is not None and not spec.is_static:

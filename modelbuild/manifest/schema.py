@@ -49,6 +49,7 @@ IncludePattern = Annotated[
     str,
     Meta(
         min_length=1,
+        max_length=200,
         description="a path or a pattern such as models/*/model.yaml, relative to this file",
         extra={"check": notation.inner_path},
     ),

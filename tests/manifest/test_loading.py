@@ -5,9 +5,11 @@ import random
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from modelbuild.errors import ExitCode, ManifestError
 from modelbuild.manifest import (
@@ -160,6 +162,8 @@ def test_free_keys_hold_anchors(tmp_path: Path) -> None:
         ("source: {path: a, sha256: abc}", "4:33: 'abc' is not a sha256, 64 hexadecimal digits"),
         ("source: {path: /a}", "4:22: '/a' is not relative: paths start at the folder of the file that names them"),
         ("source: {path: ../a}", "4:22: '../a' leads out of the folder of models.yaml"),
+        ("source: {path: ..}", "4:22: '..' is a folder, not a file"),
+        ("source: {path: x/..}", "4:22: 'x/..' is a folder, not a file"),
         ("source: {path: x/../../a}", "4:22: 'x/../../a' leads out of the folder of models.yaml"),
         (r"source: {path: x\a}", r"4:22: write / between folders, not \, in 'x\\a'"),
         ("source: {path: a, data: [../w]}", "4:32: '../w' leads out of its folder"),
@@ -285,6 +289,16 @@ def test_an_included_link_out_of_the_root_is_not_read(tmp_path: Path) -> None:
     assert line == "models.yaml:3:11: 'more.yaml' is a link that leads out of the folder of models.yaml"
 
 
+@pytest.mark.parametrize("pattern", ["a" * 199, "*/" * 99 + "a", "**" * 40])
+def test_a_strange_pattern_is_one_line(tmp_path: Path, pattern: str) -> None:
+    (line,) = problems(tmp_path, f"version: 1\nmodels: {{}}\ninclude: ['{pattern}']")
+    assert line.startswith("models.yaml:3:11: ")
+
+
+def test_a_path_that_no_system_can_open_is_left_to_who_opens_it(tmp_path: Path) -> None:
+    assert str(model(tmp_path, f"source: {{path: {'a' * 5000}}}").source) == "a" * 5000
+
+
 def test_a_missing_manifest_says_how_to_begin(tmp_path: Path) -> None:
     with pytest.raises(
         ManifestError, match=r"models.yaml: No such file or directory; 'modelbuild init' drafts one"
@@ -348,7 +362,8 @@ def test_the_sample_manifest_loads() -> None:
     assert all(model.license for model in found.models.values())
 
 
-def test_a_thousand_models_load_in_well_under_half_a_second(tmp_path: Path) -> None:
+def test_loading_a_thousand_models_takes_a_few_times_what_libyaml_does(tmp_path: Path) -> None:
+    """Measured 0.22 s against 0.05 s; the ratio holds on slower machines too."""
     one = f"""
   model_%d:
     framework: onnx
@@ -360,12 +375,18 @@ def test_a_thousand_models_load_in_well_under_half_a_second(tmp_path: Path) -> N
     license: Apache-2.0"""
     path = tmp_path / "models.yaml"
     path.write_text("version: 1\nmodels:" + "".join(one % (n, n) for n in range(1000)))
+    parsing = cheapest(lambda: list(yaml.parse(path.read_bytes(), Loader=yaml.CSafeLoader)))
+    assert cheapest(lambda: load(path)) < 8 * parsing
+
+
+def cheapest(work: Callable[[], object]) -> float:
+    """Seconds of processor time of the best of some runs."""
     seconds = []
-    for _ in range(3):
+    for _ in range(4):
         start = time.process_time()
-        load(path)
+        work()
         seconds.append(time.process_time() - start)
-    assert min(seconds) < 0.5
+    return min(seconds)
 
 
 def test_loading_brings_no_numpy() -> None:
