@@ -1,8 +1,25 @@
 """The handlers of the ONNX operators, one family a file; importing a family registers it."""
 
-from modelbuild.frontends.onnx.handlers import control, recurrent
+from modelbuild.frontends.onnx.handlers import (
+    blocks,
+    control,
+    convert,
+    generate,
+    indexing,
+    ordering,
+    recurrent,
+    shape,
+    slicing,
+)
 
 __all__ = [
+    "blocks",
     "control",
+    "convert",
+    "generate",
+    "indexing",
+    "ordering",
     "recurrent",
+    "shape",
+    "slicing",
 ]
