@@ -15,11 +15,11 @@ model costs the same with its weights inside as without.
 from __future__ import annotations
 
 import gc
-import os
 import struct
 from array import array
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import SEEK_END
 from threading import RLock
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, NoReturn, TypeAlias, TypeVar, cast
 
@@ -172,9 +172,12 @@ def collector_paused() -> Iterator[None]:
 def read_file(path: Path, message: type[M]) -> M:
     """Read a file that holds one message; raises ``SourceError`` where it is not one."""
     with collector_paused(), path.open("rb", buffering=0) as file:
-        descriptor = file.fileno()
-        size = os.fstat(descriptor).st_size
-        return _Reader(str(path), size, lambda offset, length: os.pread(descriptor, length, offset)).read(message)
+
+        def source(offset: int, length: int) -> bytes:
+            file.seek(offset)
+            return file.read(length)
+
+        return _Reader(str(path), file.seek(0, SEEK_END), source).read(message)
 
 
 def read_bytes(content: bytes, message: type[M], name: str) -> M:

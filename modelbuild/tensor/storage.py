@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 import numpy as np
 
@@ -23,12 +22,15 @@ from modelbuild.tensor.packing import pack, pack_strings, unpack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from io import FileIO
     from pathlib import Path
 
 DERIVATIONS: Final = 1
 """The version of the derived tensors' meaning: it changes when one of them gives other bytes."""
 
 PIECE: Final = 1 << 20
+"""Bytes that are handled at once: few enough to stay in a processor's cache from one step to the next."""
+
 SLAB: Final = 32 << 20
 
 
@@ -74,6 +76,11 @@ class Tensor(ABC):
                 sha.update(piece)
             object.__setattr__(self, "_digest", sha.hexdigest())
             return self._digest
+
+    def known_as(self, digest: str) -> Self:
+        """Note the digest of the content, where somebody has read it before; returns the tensor itself."""
+        object.__setattr__(self, "_digest", digest)
+        return self
 
     def numpy(self) -> Array:
         """Give the whole content, one element a byte where the type is smaller; read-only."""
@@ -159,7 +166,7 @@ class InMemory(Tensor):
 class Mapped(Tensor):
     """Bytes of a file, already in the layout of an IR.
 
-    They are read with ``pread``: pages of a memory map would count as memory once touched.
+    They are read, not mapped into memory: pages of a map count as memory once they are touched.
     """
 
     path: Path
@@ -172,17 +179,21 @@ class Mapped(Tensor):
             raise ValueError(f"a {self.dtype} tensor has no fixed width to be read by")
 
     def chunks(self, limit: int = PIECE) -> Iterator[memoryview]:
-        left, offset = self.nbytes, self.offset
+        left = self.nbytes
         if not left:
             return
         step = self.dtype.nbytes(_elements(self.dtype, limit))
         buffer = np.empty(min(left, step), np.uint8).data
-        with _Opened(self.path) as file:
+        try:
+            file = self.path.open("rb", buffering=0)
+        except OSError as error:
+            raise SourceError(f"{self.path}: cannot be opened: {error.strerror}") from error
+        with file:
+            file.seek(self.offset)
             while left:
                 piece = buffer[: min(left, step)]
-                file.fill(piece, offset)
+                _fill(piece, file, self.path)
                 yield piece
-                offset += len(piece)
                 left -= len(piece)
 
 
@@ -373,31 +384,15 @@ def _elements(dtype: ElementType, limit: int) -> int:
     return max(limit * 8 // dtype.bits // 8 * 8, 8)
 
 
-@dataclass(slots=True)
-class _Opened:
-    """A file that is being read in pieces."""
-
-    path: Path
-    _descriptor: int = -1
-
-    def __enter__(self) -> _Opened:
-        try:
-            self._descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError as error:
-            raise SourceError(f"{self.path}: cannot be opened: {error.strerror}") from error
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self._descriptor)
-
-    def fill(self, piece: memoryview, offset: int) -> None:
-        """Read all of ``piece``; a read may give less than it was asked for."""
-        filled = 0
-        while filled < len(piece):
-            got = os.preadv(self._descriptor, [piece[filled:]], offset + filled)
-            if not got:
-                raise SourceError(
-                    f"{self.path}: the file ends at {offset + filled}, but {len(piece)} bytes were expected at "
-                    f"{offset}: it was cut or changed while it was read"
-                )
-            filled += got
+def _fill(piece: memoryview, file: FileIO, path: Path) -> None:
+    """Read all of ``piece``; one read may give less than it is asked for."""
+    start = file.tell()
+    filled = 0
+    while filled < len(piece):
+        got = file.readinto(piece[filled:])
+        if not got:
+            raise SourceError(
+                f"{path}: the file ends at {start + filled}, but {len(piece)} bytes were expected at {start}: "
+                "it was cut or changed while it was read"
+            )
+        filled += got

@@ -32,15 +32,19 @@ class StringStringEntryProto(Message):
 
 
 class TensorProto(Message):
+    """A tensor. Packed floats lie in the file like raw data, so they are left there like raw data."""
+
     dims = many(1, INT64)
     data_type = one(2, INT32)
     float_data = many(4, FLOAT)
+    packed_floats = one(4, BLOB)
     int32_data = many(5, INT32)
     string_data = many(6, BYTES)
     int64_data = many(7, INT64)
     name = one(8, STRING)
     raw_data = one(9, BLOB)
     double_data = many(10, DOUBLE)
+    packed_doubles = one(10, BLOB)
     uint64_data = many(11, UINT64)
     external_data = children(13, lambda: StringStringEntryProto)
     data_location = one(14, ENUM)

@@ -76,6 +76,8 @@ class _Reader:
         if not opsets:
             raise SourceError("found no operator sets, expected an ONNX model's opset_import")
         graph, free = self._graph(proto.graph)
+        if not graph.outputs:
+            raise SourceError("found a graph without outputs, expected a model that computes something")
         if free:
             raise SourceError(_nobody_makes(free))
         functions = tuple(self._function(function, opsets) for function in proto.functions)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from modelbuild.frontends.onnx.messages import SparseTensorProto, TensorProto
+    from modelbuild.frontends.wire import Blob
 
 E = ElementType
 _TYPES: Final = {
@@ -77,8 +78,8 @@ class TensorReader:
             count = count_elements(shape)
             if proto.data_location == _EXTERNAL:
                 return self._external(proto, dtype, shape, dtype.nbytes(count))
-            if proto.raw_data and proto.raw_data.length:
-                return self._raw(proto, dtype, shape, dtype.nbytes(count))
+            if blob := _blob(proto, dtype):
+                return self._raw(blob, dtype, shape, dtype.nbytes(count))
             elements = _listed(proto, dtype, count)
         except ValueError as reason:
             raise SourceError(f"tensor {name!r}: {reason}") from None
@@ -95,9 +96,7 @@ class TensorReader:
             raise SourceError(f"tensor {name!r}: {reason}") from None
         return SparseTensor(self.read(proto.values, name), self.read(proto.indices, name), tuple(proto.dims))
 
-    def _raw(self, proto: TensorProto, dtype: ElementType, shape: Ints, nbytes: int) -> Tensor:
-        blob = proto.raw_data
-        assert blob is not None
+    def _raw(self, blob: Blob, dtype: ElementType, shape: Ints, nbytes: int) -> Tensor:
         if dtype is E.string:
             raise ValueError("strings cannot be raw data")
         if blob.length != nbytes:
@@ -146,6 +145,13 @@ def _natural(said: dict[str, str], key: str, default: int) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) < 20):
         raise ValueError(f"found external {key} {text!r}, expected a natural number")
     return int(text)
+
+
+def _blob(proto: TensorProto, dtype: ElementType) -> Blob | None:
+    """The bytes of the content, where they are written as such."""
+    if proto.raw_data and proto.raw_data.length:
+        return proto.raw_data
+    return {E.f32: proto.packed_floats, E.f64: proto.packed_doubles}.get(dtype)
 
 
 def _listed(proto: TensorProto, dtype: ElementType, count: int) -> Array:

@@ -94,6 +94,24 @@ def test_strings_that_are_not_text_keep_their_bytes(tmp_path: Path) -> None:
     assert b"".join(bytes(piece) for piece in tensor.chunks()).endswith(b"\xff\xfe")
 
 
+@pytest.mark.parametrize("kind", [T.FLOAT, T.DOUBLE])
+def test_large_packed_numbers_stay_in_the_file(tmp_path: Path, kind: int) -> None:
+    tensor = read_tensor(tmp_path, helper.make_tensor("w", kind, [5000], np.arange(5000)))
+    assert isinstance(tensor, Mapped)
+    assert (tensor.numpy() == np.arange(5000)).all()
+
+
+def test_floats_that_are_not_packed_are_read(tmp_path: Path) -> None:
+    path = save(tmp_path, small_model([], outputs=["x"], initializers=[T(name="w", data_type=T.FLOAT, dims=[2])]))
+    whole = path.read_bytes()
+    graph = onnx.load_from_string(whole).graph.SerializeToString()
+    tensor = b"\x08\x02\x10\x01\x42\x01w"
+    filled = tensor + b"".join(b"\x25" + np.float32(n).tobytes() for n in (1, 2))
+    longer = graph.replace(b"\x2a\x07" + tensor, b"\x2a\x11" + filled)
+    path.write_bytes(whole.replace(bytes([0x3A, len(graph)]) + graph, bytes([0x3A, len(longer)]) + longer))
+    assert read(path).graph.initializers["w"] == InMemory(np.array([1, 2], np.float32))
+
+
 def test_large_weights_stay_in_the_file(tmp_path: Path) -> None:
     array = np.arange(5000, dtype=np.float32)
     tensor = read_tensor(tmp_path, numpy_helper.from_array(array))
@@ -331,6 +349,7 @@ def test_a_protobuf_that_is_no_model_is_refused(tmp_path: Path) -> None:
     model = small_model([], outputs=["x"])
     del model.opset_import[:]
     refused(tmp_path, model, "found no operator sets")
+    refused(tmp_path, small_model([], outputs=[]), "found a graph without outputs")
     refused(
         tmp_path, onnx.GraphProto(node=[helper.make_node("A", [], [])]), "offset 0: found ir_version with wire type 2"
     )
