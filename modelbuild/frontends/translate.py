@@ -67,7 +67,9 @@ class _Translator:
                 scope.own[given.name] = node.output
                 inputs.append(node.output)
         outputs = self._translate_nodes(scope)
-        return Graph(inputs, outputs, name=source.name or "model")
+        graph = Graph(inputs, outputs, name=source.name or "model")
+        graph.forget_strangers()
+        return graph
 
     def body(self, source: SourceGraph, facts: Sequence[Fact], outer: _Scope) -> Body:
         """A closed graph: its own inputs first, then one for each value that it sees of the outside."""
@@ -82,7 +84,9 @@ class _Translator:
         outputs = self._translate_nodes(scope)
         if len(outputs) != len(source.outputs):
             raise Refusal("its body holds operators that cannot be translated")
-        return Body(Graph([*own, *scope.captured.values()], outputs, name=source.name or "body"), tuple(scope.captured))
+        graph = Graph([*own, *scope.captured.values()], outputs, name=source.name or "body")
+        graph.forget_strangers()
+        return Body(graph, tuple(scope.captured))
 
     def _translate_nodes(self, scope: _Scope) -> list[Value]:
         """Translate the nodes of a scope in order; give the values of its outputs, as far as they could be made.

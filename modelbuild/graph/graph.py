@@ -138,6 +138,14 @@ class Graph:
         """Whether ``value`` is needed: used, or an output or input of the graph, or made by a sink."""
         return bool(value.uses) or value in self.outputs or value in self.inputs or value.producer in self.sinks
 
+    def forget_strangers(self) -> None:
+        """Forget uses by nodes that outputs and sinks do not reach: those that were made and then not asked for."""
+        nodes = self.nodes()
+        live = set(nodes)
+        for node in nodes:
+            for value in node.outputs:
+                value.uses = {use: None for use in value.uses if use[0] in live}
+
     def replace(self, old: Value, new: Value) -> None:
         """Make every use of ``old`` a use of ``new``; ``new`` is known by the names of both from now on.
 
