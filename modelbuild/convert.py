@@ -6,38 +6,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelbuild.errors import BuildError, UsageError
-from modelbuild.frontends.inputs import apply_types, with_shapes
-from modelbuild.frontends.onnx import frontend as onnx_frontend
+from modelbuild.errors import UsageError
+from modelbuild.frontends.load import load, read_source
 from modelbuild.graph import Graph
 from modelbuild.manifest.model import Bound, Dim, InputSpec
-from modelbuild.passes.compress.half import compress_to_fp16
 from modelbuild.passes.pipeline import DEFAULT, optimize
-from modelbuild.rewrite import Trace
+from modelbuild.passes.specialize import specialize
 from modelbuild.tensor.dtype import ElementType
 
 if TYPE_CHECKING:
-    from modelbuild.frontends.source import SourceModel
     from modelbuild.ir import Written
 
 GivenDim = int | str | None | tuple[int, int | None]
 GivenShape = Sequence[GivenDim]
-
-
-def read_source(path: Path) -> SourceModel:
-    """The model of a file as its framework wrote it; :class:`SourceError` where it is none that can be read."""
-    return onnx_frontend.read(path)
-
-
-def load(model: SourceModel, inputs: Sequence[InputSpec] = ()) -> Graph:
-    """The graph of a source model with what is said of its inputs; nothing is optimised yet."""
-    try:
-        graph = onnx_frontend.to_graph(with_shapes(model, inputs))
-        apply_types(graph, inputs)
-    except BuildError as error:
-        error.add_note(f"in {model.files[0]}" if model.files else "in a model from memory")
-        raise
-    return graph
 
 
 def convert_model(
@@ -74,16 +55,6 @@ def save_model(graph: Graph, path: str | Path, *, compress_to_fp16: bool = True)
         graph = copy(graph)
         specialize(graph, precision="FP16")
     return save(graph, Path(path))
-
-
-def specialize(graph: Graph, *, precision: str) -> Trace:
-    """Bring ``graph`` into the form that a precision asks for, in place."""
-    trace = Trace()
-    if precision == "FP16":
-        compress_to_fp16(graph, trace)
-    elif precision != "FP32":
-        raise UsageError(f"precision {precision!r} is not built yet; FP32 and FP16 are")
-    return trace
 
 
 def input_specs(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+
+import numpy as np
 
 from modelbuild.errors import SourceError, UnsupportedModel
 from modelbuild.frontends.handlers import Body, Build, Handlers, Refusal
@@ -13,6 +16,10 @@ from modelbuild.graph import Graph, Node, Value
 from modelbuild.graph.structure import Const, Parameter
 from modelbuild.tensor.fact import Fact
 from modelbuild.tensor.shape import Dim, Expr, Shape
+from modelbuild.tensor.storage import InMemory
+
+LARGEST_SPARSE = 1 << 24
+"""Sparse initializers are made dense; a file of a few bytes must not ask for gigabytes."""
 
 _NOT_A_SYMBOL = re.compile(r"\W", re.ASCII)
 _WITHIN = re.compile(r"(?P<name>.*)<(?P<lower>\d{1,18})\.\.(?P<upper>\d{0,18})>", re.DOTALL)
@@ -188,7 +195,7 @@ class _Scope:
         if tensor is None:
             return None
         if isinstance(tensor, SparseTensor):
-            tensor = tensor.dense()
+            tensor = _dense(tensor, name)
         return Node(Const(tensor), (), name, "initializer", (name,)).output
 
     def _from_outside(self, name: str) -> Value:
@@ -201,6 +208,22 @@ class _Scope:
             parameter = Parameter(outside.fact.dtype, outside.fact.shape)
             self.captured[outside] = Node(parameter, (), name, "capture", (name,)).output
         return self.captured[outside]
+
+
+def _dense(sparse: SparseTensor, name: str) -> InMemory:
+    """The tensor with its zeros; the indices are linear, or a row of coordinates a value."""
+    size = math.prod(sparse.dims)
+    if size > LARGEST_SPARSE:
+        raise SourceError(f"sparse initializer {name!r} has {size} elements, at most {LARGEST_SPARSE} are filled in")
+    indices, values = sparse.indices.numpy(), sparse.values.numpy()
+    try:
+        if indices.ndim == 2:
+            indices = np.ravel_multi_index(tuple(indices.T), sparse.dims)
+        made = np.zeros(size, values.dtype)
+        made[indices] = values
+    except (IndexError, ValueError) as why:
+        raise SourceError(f"sparse initializer {name!r}: {why}") from why
+    return InMemory(made.reshape(sparse.dims))
 
 
 def _all_nodes(graph: SourceGraph) -> Iterator[SourceNode]:

@@ -9,13 +9,14 @@ from modelbuild.graph.structure import Const, Parameter
 from modelbuild.rewrite import Match, Rewriter, Skip, of, rule
 from modelbuild.tensor.dtype import ElementType
 from modelbuild.tensor.fact import Fact
-from modelbuild.tensor.storage import Cast, Mapped, Reshaped, Tensor, Transposed
+from modelbuild.tensor.storage import Cast, Reshaped, Tensor, Transposed
 
 IN_MEMORY = 64 << 20
 """What is computed now holds its inputs and outputs in memory: up to so many bytes."""
 
 SLACK = 1 << 16
-"""A constant may grow by so many bytes when it is computed; beyond, the operation makes a smaller file."""
+"""Content up to so many bytes is simply computed. A larger constant is moved and cast when it is written, and one that
+would grow by more than this stays the operation that makes it: the file is smaller."""
 
 anything = of(Op)
 
@@ -63,9 +64,12 @@ def _size(fact: Fact) -> int:
 
 
 def derive(op: Op, content: list[Tensor]) -> Tensor | None:
-    """The recipe of a movement or cast of content that lies in a file, or derives from such."""
+    """The recipe of a movement or cast of content that is too large to hold.
+
+    Size alone decides, not where the content lies: that may differ from one build to the next.
+    """
     source = content[0]
-    if not _on_disk(source):
+    if source.nbytes <= SLACK or source.dtype is ElementType.string:
         return None
     match op:
         case ops.Transpose():
@@ -77,15 +81,6 @@ def derive(op: Op, content: list[Tensor]) -> Tensor | None:
         case ops.Convert() if op.destination_type is ElementType.f16 and source.dtype is ElementType.f32:
             return Cast(source, op.destination_type, saturate=False)
     return None
-
-
-def _on_disk(tensor: Tensor) -> bool:
-    while not isinstance(tensor, Mapped):
-        inner = getattr(tensor, "source", None)
-        if inner is None:
-            return False
-        tensor = inner
-    return True
 
 
 RULES = (fold_constants,)

@@ -1,0 +1,21 @@
+"""Write a graph as IR."""
+
+from __future__ import annotations
+
+from modelbuild.ir import save
+from modelbuild.stages.graphs import GRAPH_CODE, NUMBERS, read_graph
+from modelbuild.stages.inputs import Inputs
+from modelbuild.stages.outputs import Outputs
+from modelbuild.stages.stage import Params, stage
+
+XML, BIN = "model.xml", "model.bin"
+
+
+@stage("emit", code=(*GRAPH_CODE, "modelbuild.ir"), versions=NUMBERS)
+def emit(inputs: Inputs, params: Params, out: Outputs) -> None:
+    """``name`` of params is the network's name in the IR. Gives the pair, each under a fixed name."""
+    graph = read_graph(inputs)
+    graph.name = params["name"]
+    xml = out.path(XML)
+    out.path(BIN)
+    save(graph, xml)
