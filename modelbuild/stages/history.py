@@ -1,0 +1,68 @@
+"""Which keys each (stage, subject) of a checkout has had, so that the next one can be compared with them."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import defaultdict
+from pathlib import Path
+
+from modelbuild.digest import Digest
+from modelbuild.journal import Journal
+from modelbuild.stages.job import Job
+
+_REMEMBERED = 8
+
+
+class History:
+    """Belongs to a checkout, not to a store, which others may share. Losing it costs explanations only."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._journal = Journal(path) if path is not None else None
+        self._keys: defaultdict[tuple[str, str], list[Digest]] = defaultdict(list)
+        self._lines = 0
+        self._lock = threading.Lock()
+
+    def earlier(self, job: Job) -> list[Digest]:
+        """The keys of ``job`` so far, the latest first, each once."""
+        with self._lock:
+            self._catch_up()
+            return list(reversed(self._keys[_name(job)]))
+
+    def note(self, job: Job, key: Digest) -> None:
+        """Have ``key`` be the latest."""
+        with self._lock:
+            self._catch_up()
+            if self._keys[_name(job)][-1:] == [key]:
+                return
+            self._add(_name(job), key)
+            if self._journal is not None:
+                self._journal.append([_line(_name(job), key)])
+
+    def _add(self, name: tuple[str, str], key: Digest) -> None:
+        keys = self._keys[name]
+        if key in keys:
+            keys.remove(key)
+        keys.append(key)
+        del keys[:-_REMEMBERED]
+
+    def _catch_up(self) -> None:
+        if self._journal is None:
+            return
+        news = self._journal.news()
+        for line in news:
+            stage, subject, key = json.loads(line)
+            self._add((stage, subject), key)
+        self._lines += len(news)
+        kept = sum(map(len, self._keys.values()))
+        if self._lines > 2 * kept + 2_000:
+            self._journal.rewrite(_line(name, key) for name, keys in self._keys.items() for key in keys)
+            self._lines = kept
+
+
+def _name(job: Job) -> tuple[str, str]:
+    return job.stage.name, job.subject
+
+
+def _line(name: tuple[str, str], key: Digest) -> bytes:
+    return json.dumps([*name, key]).encode()

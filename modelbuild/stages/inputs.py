@@ -1,0 +1,76 @@
+"""What a stage may read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from modelbuild.digest import Digest
+from modelbuild.errors import Bug
+from modelbuild.stages.shelf import Shelf
+from modelbuild.store import Blob, Record, Store
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """An input that is the answer of a job."""
+
+    subject: str
+    record: Record
+
+
+class Inputs:
+    """Files by role; what an earlier job made, by role and name. Read in place and never written to.
+
+    A blob is checked when its path is asked for. One that turns out to be lost raises `Lost` through the stage, and
+    the stage is run again once it is made again.
+    """
+
+    def __init__(self, store: Store, shelf: Shelf, given: Mapping[str, Path | Answered]) -> None:
+        self._store = store
+        self._shelf = shelf
+        self._given = given
+
+    def path(self, role: str, name: str | None = None) -> Path:
+        """The file of ``role``; with a ``name``, that output of the job of ``role``."""
+        match self._given[role]:
+            case Path() as path if name is None:
+                return path
+            case Answered(record=record) if name is not None:
+                return self._store.path(record.outputs[name].blob)
+        raise Bug(f"input {role!r} is {'a file' if name else 'a job, whose outputs have names'}")
+
+    def names(self, role: str) -> list[str]:
+        """The outputs of the job of ``role``, in order."""
+        return sorted(self._answered(role).record.outputs)
+
+    def blob(self, sha256: Digest) -> Path:
+        """A blob that any input made or refers to, by its content."""
+        return self._store.path(self.known(sha256))
+
+    def known(self, sha256: Digest) -> Blob:
+        for given in self._given.values():
+            if isinstance(given, Answered):
+                for blob in given.record.blobs:
+                    if blob.sha256 == sha256:
+                        return blob
+        raise Bug(f"no input made or refers to blob {sha256}")
+
+    def value(self, role: str, name: str, kind: type[T], parse: Callable[[Path], T]) -> T:
+        """What ``parse`` makes of an output; a copy of the very object if the job that made it ran in this process.
+
+        Handing an object over must not show in any result: it is what ``parse`` would give.
+        """
+        answered = self._answered(role)
+        kept = self._shelf.copy_of(answered.subject, answered.record.key, name)
+        return kept if isinstance(kept, kind) else parse(self.path(role, name))
+
+    def _answered(self, role: str) -> Answered:
+        given = self._given[role]
+        if not isinstance(given, Answered):
+            raise Bug(f"input {role!r} is a file, not the answer of a job")
+        return given

@@ -1,0 +1,91 @@
+"""A job: one stage for one subject, and where its inputs come from. Plain data that crosses processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from modelbuild.stages.stage import Params, Stage, stage_at
+
+
+@dataclass(frozen=True, slots=True)
+class FileInput:
+    """A file from outside the store, read where it lies. Its content enters keys, its place does not."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """``stage`` asked of ``subject`` (``resnet50``, ``resnet50@cpu:FP16``), which is a label and enters no key.
+
+    ``params`` is plain data with every default spelled out. ``inputs`` go by role: the results of another job or a
+    file, and the role is all that the stage knows of where they come from. ``aside`` are further inputs that enter no
+    key, because all that may be read of them is named by content digest in the inputs (the weights of a graph).
+    """
+
+    stage: Stage
+    subject: str
+    params: Params = field(default_factory=dict, hash=False)
+    inputs: Mapping[str, Source] = field(default_factory=dict, hash=False)
+    aside: Mapping[str, Source] = field(default_factory=dict, hash=False)
+
+    def __str__(self) -> str:
+        return f"{self.stage.name} of {self.subject}"
+
+    @property
+    def sources(self) -> dict[str, Source]:
+        return {**self.inputs, **self.aside}
+
+    def files(self) -> Iterator[Path]:
+        """The files from outside that this job and those before it read; one that two of them read comes twice."""
+        for source in self.sources.values():
+            if isinstance(source, FileInput):
+                yield source.path
+            else:
+                yield from source.files()
+
+    def stages(self) -> Iterator[Stage]:
+        """This job's stage and those of the jobs before it."""
+        yield self.stage
+        for source in self.sources.values():
+            if isinstance(source, Job):
+                yield from source.stages()
+
+    def memory(self) -> int:
+        """The bytes that this job, and those before it if they must run, may need at once."""
+        size = sum(path.stat().st_size for path in set(self.files()) if path.exists())
+        return max(stage.memory(size) for stage in self.stages())
+
+    def plain(self) -> dict[str, Any]:
+        return {
+            "stage": self.stage.address,
+            "subject": self.subject,
+            "params": dict(self.params),
+            "inputs": {role: _plain(source) for role, source in self.inputs.items()},
+            "aside": {role: _plain(source) for role, source in self.aside.items()},
+        }
+
+
+Source: TypeAlias = Job | FileInput
+
+
+def job_of(plain: Mapping[str, Any]) -> Job:
+    """The inverse of `Job.plain`."""
+    return Job(
+        stage_at(plain["stage"]),
+        plain["subject"],
+        plain["params"],
+        {role: _source(source) for role, source in plain["inputs"].items()},
+        {role: _source(source) for role, source in plain["aside"].items()},
+    )
+
+
+def _plain(source: Source) -> str | dict[str, Any]:
+    return str(source.path.absolute()) if isinstance(source, FileInput) else source.plain()
+
+
+def _source(plain: Any) -> Source:
+    return FileInput(Path(plain)) if isinstance(plain, str) else job_of(plain)

@@ -1,0 +1,127 @@
+"""What a stage writes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+from modelbuild.errors import Bug
+from modelbuild.store import Blob, Kind, Output, Store
+from modelbuild.store.record import Tally
+
+T = TypeVar("T")
+
+_WORTH_A_THREAD = 256 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class HandedOver:
+    name: str
+    value: Any
+    copy: Callable[[Any], Any]
+
+
+class Draft:
+    """A file that is hashed as it is written, in a second thread where pieces are big."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._tally = Tally()
+        self._thread: ThreadPoolExecutor | None = None
+
+    def write(self, piece: bytes | bytearray | memoryview) -> int:
+        """Append ``piece``, whose buffer is the caller's again afterwards."""
+        view = memoryview(piece).cast("B")
+        if len(view) < _WORTH_A_THREAD:
+            self._tally.update(view)
+            return self._file.write(view)
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, "hash")
+        counting = self._thread.submit(self._tally.update, view)
+        try:
+            return self._file.write(view)
+        finally:
+            counting.result()
+
+    def close(self) -> Blob:
+        if self._thread is not None:
+            self._thread.shutdown()
+        return self._tally.blob()
+
+
+class Outputs:
+    """Named files, each a ``result`` (enters the keys of what follows) or a ``log`` (does not), and nameless blobs.
+
+    Names are the stage's own, with ``/`` if it likes. Nothing is in the store before the stage has returned, except
+    nameless blobs, which nobody finds without the record.
+    """
+
+    def __init__(self, store: Store, folder: Path) -> None:
+        self._store = store
+        self._folder = folder
+        self._kinds: dict[str, Kind] = {}
+        self._counted: dict[str, Blob] = {}
+        self._references: dict[str, Blob] = {}
+        self.handed_over: list[HandedOver] = []
+
+    def path(self, name: str, kind: Kind = "result") -> Path:
+        """Where to write ``name``, for those who want a path; read once more to be hashed."""
+        if name in self._kinds:
+            raise Bug(f"output {name!r} is written twice")
+        path = self._folder / name
+        if not path.resolve().is_relative_to(self._folder.resolve()):
+            raise Bug(f"output {name!r} leaves the folder")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._kinds[name] = kind
+        return path
+
+    @contextmanager
+    def create(self, name: str, kind: Kind = "result") -> Iterator[Draft]:
+        """Write ``name`` in pieces."""
+        with self.path(name, kind).open("wb") as file:
+            draft = Draft(file)
+            try:
+                yield draft
+            finally:
+                blob = draft.close()
+        self._counted[name] = blob
+
+    def write(self, name: str, data: bytes, kind: Kind = "result") -> None:
+        with self.create(name, kind) as draft:
+            draft.write(data)
+
+    def blob(self, data: bytes | memoryview) -> Blob:
+        """Keep nameless content that a result speaks of by digest."""
+        tally = Tally()
+        tally.update(data)
+        draft = self._folder / f".blob-{len(self._references)}"
+        draft.write_bytes(data)
+        return self.refer(self._store.take(draft, tally.blob()))
+
+    def refer(self, blob: Blob) -> Blob:
+        """Say that a result speaks of ``blob`` (one of `Inputs.known`): the answer is complete only with it."""
+        self._references[blob.sha256] = blob
+        return blob
+
+    def hand_over(self, name: str, value: T, copy: Callable[[T], T]) -> None:
+        """Offer ``value``, what a reader of output ``name`` would parse, to the next stage of this process.
+
+        ``copy`` makes one that can be changed without changing ``value``; the object itself if it is immutable.
+        """
+        self.handed_over.append(HandedOver(name, value, copy))
+
+    def taken(self) -> tuple[dict[str, Output], tuple[Blob, ...]]:
+        """Move everything into the store: the outputs by name, the references in order."""
+        stray = {path.relative_to(self._folder).as_posix() for path in self._folder.rglob("*") if path.is_file()}
+        stray -= self._kinds.keys()
+        if stray:
+            raise Bug(f"files that are no output: {', '.join(sorted(stray))}")
+        outputs = {
+            name: Output(self._store.take(self._folder / name, self._counted.get(name)), kind)
+            for name, kind in sorted(self._kinds.items())
+        }
+        return outputs, tuple(self._references[sha256] for sha256 in sorted(self._references))

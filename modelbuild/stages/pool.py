@@ -1,0 +1,291 @@
+"""Worker processes of our own, and who may run when.
+
+A worker is started when there is a job and none is idle, lives as long as the pool and leads a process group of its
+own, so that killing it kills whatever it has started. It ends when the pool does, even if that is killed. One that dies
+fails its job and nothing else.
+
+A pool belongs to the process that uses it: in a fork it starts afresh, with no workers. Threads may share it.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple
+
+from modelbuild.digest import Digest
+from modelbuild.errors import StageError
+from modelbuild.stages.channel import Channel, error_of
+from modelbuild.stages.event import Event, Listener
+from modelbuild.stages.job import Job
+from modelbuild.stages.reason import Reason, reason_of
+from modelbuild.stages.turns import Turns
+
+_BOOT = """
+import sys
+sys.path[:] = {path!r}
+from modelbuild.stages.worker import main
+main({descriptor}, {cache!r}, {store!r})
+"""
+_INHERITED: list[Worker] = []
+"""Workers of the process that this one is a fork of. Kept, because collecting them would look for their processes."""
+
+_LAST_WORDS = 2_000
+_GOODBYE = 2.0
+
+
+class Said(NamedTuple):
+    key: Digest
+    why: Reason | None
+
+
+class Pool:
+    """At most ``size`` jobs at once, and no more than ``memory`` bytes of what they declare (one may always run)."""
+
+    _owner: int
+    _turns: Turns
+    _lock: threading.Lock
+    _workers: list[Worker]
+    _idle: list[Worker]
+
+    def __init__(self, size: int, cache: Path, store: Path | None = None, *, memory: int | None = None) -> None:
+        self._size = size
+        self._memory = memory
+        self._cache = cache.absolute()
+        self._store = (store or cache / "store").absolute()
+        self._begin()
+
+    def run(self, job: Job, *, timeout: float | None, listener: Listener) -> Said:
+        """Have a worker ensure ``job``. Waits for its turn; ``timeout`` seconds count from when it runs.
+
+        Raises what the stage raised; StageError when the worker dies, takes too long, or the pool is killed.
+        """
+        if self._owner != os.getpid():
+            self._begin_in_fork()
+        with self._turns.take(job.memory()):
+            while True:
+                worker = self._worker()
+                try:
+                    reply = worker.ask(job, timeout, listener)
+                except NeverBegan:  # it died while it was idle, which is not the job's fault
+                    error = worker.obituary(f"{job}: no worker can be started")
+                    self._dismiss(worker)
+                    if worker.is_new:
+                        raise error from None
+                except BaseException:  # it died; or Ctrl-C, and the channel is in the middle of something
+                    self._dismiss(worker)
+                    raise
+                else:
+                    self._keep(worker)
+                    return reply.answer()
+
+    def kill(self) -> None:
+        """Stop everything at once; whoever waits gets a StageError. For Ctrl-C: nothing is left half published."""
+        self._turns.stop()
+        with self._lock:
+            workers = list(self._workers)
+        for worker in workers:
+            worker.kill()
+
+    def close(self) -> None:
+        """Let idle workers go in peace. A busy one stops, and the thread that waits for it gets a StageError."""
+        self._turns.stop()
+        with self._lock:
+            workers, idle = list(self._workers), list(self._idle)
+            self._idle.clear()
+        for worker in workers:
+            worker.hang_up()
+        for worker in idle:
+            self._remove(worker)
+
+    def __enter__(self) -> Pool:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if kind is not None:
+            self.kill()
+        self.close()
+
+    def _begin(self) -> None:
+        self._owner = os.getpid()
+        self._turns = Turns(self._size, self._memory)
+        self._lock = threading.Lock()
+        self._workers = []
+        self._idle = []
+
+    def _begin_in_fork(self) -> None:
+        for worker in self._workers:
+            worker.leave_to_parent()
+        _INHERITED.extend(self._workers)
+        self._begin()
+
+    def _worker(self) -> Worker:
+        """An idle worker or a new one."""
+        with self._lock:
+            self._turns.refuse_if_stopped()
+            if self._idle:
+                return self._idle.pop()
+            worker = Worker(self._cache, self._store)
+            self._workers.append(worker)
+            return worker
+
+    def _keep(self, worker: Worker) -> None:
+        worker.is_new = False
+        with self._lock:
+            if not self._turns.stopped:
+                self._idle.append(worker)
+                return
+        self._remove(worker)
+
+    def _dismiss(self, worker: Worker) -> None:
+        worker.kill()
+        self._remove(worker)
+        self._turns.refuse_if_stopped()
+
+    def _remove(self, worker: Worker) -> None:
+        with self._lock:
+            self._workers.remove(worker)
+        worker.close()
+
+
+class NeverBegan(Exception):
+    """The worker was gone before it took the job."""
+
+
+class Reply(NamedTuple):
+    """What a living worker replies; an error is the job's, not the worker's."""
+
+    message: dict[str, Any]
+
+    def answer(self) -> Said:
+        if "error" in self.message:
+            raise error_of(self.message["error"])
+        return Said(self.message["key"], reason_of(self.message["why"]))
+
+
+class Worker:
+    """This side of a worker process."""
+
+    def __init__(self, cache: Path, store: Path) -> None:
+        self.is_new = True
+        ours, theirs = socket.socketpair()
+        boot = _BOOT.format(path=sys.path, descriptor=theirs.fileno(), cache=str(cache), store=str(store))
+        self._printed = tempfile.TemporaryFile()  # noqa: SIM115 - open for as long as the worker lives; shown if it dies
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", boot],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=self._printed,
+                stderr=self._printed,
+                start_new_session=True,
+            )
+        self._channel = Channel(ours)
+        # A library's forked helper may hold the socket open after the worker's death: the process itself is watched.
+        self._life = os.pidfd_open(self._process.pid)
+        self._ending = threading.Lock()
+
+    def ask(self, job: Job, timeout: float | None, listener: Listener) -> Reply:
+        """Raises NeverBegan, or StageError when the worker died or was killed over the job."""
+        at = Event("run", job.stage.name, job.subject)
+        try:
+            self._channel.send({"job": job.plain()})
+        except ConnectionError:
+            raise NeverBegan from None
+        began = False
+        deadline = None
+        while True:
+            try:
+                message = self._next(deadline)
+            except TimeoutError:
+                self.kill()
+                raise self._failed(at, listener, f"took longer than {timeout:g} s and was stopped") from None
+            if message is None:
+                if not began:
+                    raise NeverBegan
+                raise self._failed(at, listener, self._end())
+            if "began" in message:
+                began = True
+                deadline = time.monotonic() + timeout if timeout is not None else None
+            elif "event" in message:
+                event = Event(**message["event"])
+                at = event if event.what == "run" else at
+                listener(event)
+            else:
+                return Reply(message)
+
+    def obituary(self, what: str, how: str | None = None) -> StageError:
+        """An error that quotes what the process printed last."""
+        error = StageError(f"{what}: {how or self._end()}")
+        size = self._printed.seek(0, os.SEEK_END)
+        self._printed.seek(max(0, size - _LAST_WORDS))
+        words = self._printed.read().decode(errors="replace").strip()
+        if words:
+            error.add_note(f"its last words:\n{words}")
+        return error
+
+    def kill(self) -> None:
+        """Kill the process and everything in its group."""
+        with self._ending:
+            if self._process.returncode is None:  # not reaped, so the number is still its own
+                os.killpg(self._process.pid, signal.SIGKILL)
+                self._process.wait()
+
+    def hang_up(self) -> None:
+        """Have an idle worker end and a busy one kill itself. Whoever waits for it here sees that at once."""
+        self._channel.hang_up()
+
+    def close(self) -> None:
+        """Wait for the end, for a while, and give back what it holds here. Once, when nobody waits for it."""
+        self._channel.hang_up()
+        _readable([self._life], time.monotonic() + _GOODBYE)
+        self.kill()
+        self._channel.close()
+        os.close(self._life)
+        self._printed.close()
+
+    def leave_to_parent(self) -> None:
+        """In a fork: close our copy of the channel, which would hide the parent's death from the worker."""
+        self._channel.close()
+
+    def _next(self, deadline: float | None) -> dict[str, Any] | None:
+        """The worker's next message; None once it is dead. Raises TimeoutError at ``deadline``."""
+        ready = _readable([self._channel.fileno(), self._life], deadline)
+        if not ready:
+            raise TimeoutError
+        return self._channel.receive() if self._channel.fileno() in ready else None
+
+    def _end(self) -> str:
+        """How the process ended, now that it is dead or dying; what it has started ends too."""
+        with self._ending:
+            if self._process.returncode is None:
+                _readable([self._life], None)
+                os.killpg(self._process.pid, signal.SIGKILL)  # its children: a dead leader keeps its exit code
+                self._process.wait()
+        code = self._process.returncode
+        if code >= 0:
+            return f"its worker ended with exit code {code}"
+        name = signal.Signals(-code).name
+        return f"its worker was killed by {name}{' (out of memory?)' if -code == signal.SIGKILL else ''}"
+
+    def _failed(self, at: Event, listener: Listener, how: str) -> StageError:
+        listener(Event("failed", at.stage, at.subject, how, at.key))
+        return self.obituary(f"{at.stage} of {at.subject}", how)
+
+
+def _readable(descriptors: list[int], deadline: float | None) -> set[int]:
+    """Which of them can be read without waiting; empty at ``deadline``."""
+    poll = select.poll()
+    for descriptor in descriptors:
+        poll.register(descriptor, select.POLLIN)
+    wait = None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000
+    return {descriptor for descriptor, _ in poll.poll(wait)}
