@@ -35,7 +35,10 @@ DEEPEST = 100
 """Messages within messages; protobuf's own readers stop here too."""
 
 WINDOW = 1 << 16
+"""Bytes that are read at once."""
+
 SMALL_BLOB = 4096
+"""Bytes up to which a blob in a file is read with what surrounds it."""
 
 T = TypeVar("T")
 M = TypeVar("M", bound="Message")
@@ -248,6 +251,7 @@ class _Reader:
 
     def _fill(self, values: dict[str, Any], layout: _Layout, pos: int, end: int, depth: int) -> int:  # noqa: PLR0915
         """Read the fields between two places of the window; gives the place of the first that goes beyond ``end``."""
+        # All in one function: a call for each field would cost as much as reading it.
         buffer = self._buffer
         while pos < end:
             mark = pos
@@ -336,7 +340,7 @@ class _Reader:
                 items.append(value)
             else:
                 values[name] = array(code, (value,)) if code else [value]
-        return pos if pos <= end else mark
+        return pos
 
     def _varint(self, pos: int) -> tuple[int, int]:
         """Read a number of up to ten bytes; gives it and the place behind it, which may lie beyond the window."""

@@ -32,6 +32,7 @@ PIECE: Final = 1 << 20
 """Bytes that are handled at once: few enough to stay in a processor's cache from one step to the next."""
 
 SLAB: Final = 32 << 20
+"""Bytes of a transposed tensor that are gathered in one pass over its source."""
 
 
 class Tensor(ABC):
