@@ -76,7 +76,8 @@ class Caster:
             out[:] = elements != 0
             return
         if self.target.is_integer:
-            self._real_to_integer(out, elements.astype(np.float64))
+            with np.errstate(invalid="ignore"):  # a signalling NaN is zero like any other
+                self._real_to_integer(out, elements.astype(np.float64))
             return
         nans = np.isnan(elements)
         if self.source.bits < 16:  # ml_dtypes has no casts between some of its small types

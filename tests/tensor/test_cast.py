@@ -86,6 +86,10 @@ def test_a_real_outside_an_integer_becomes_its_nearest_end() -> None:
     assert cast(array, E.u4).astype(int).tolist() == [0, 0, 0, 2, 15, 15, 15, 0]
 
 
+def test_a_signalling_nan_becomes_zero() -> None:
+    assert cast(np.array([0x7F800001], np.uint32).view(np.float32), E.i32).tolist() == [0]
+
+
 def test_an_integer_outside_another_saturates_or_wraps() -> None:
     array = np.array([2**63 - 1, -(2**63), 300, -1])
     assert cast(array, E.i32).tolist() == [2**31 - 1, -(2**31), 300, -1]
