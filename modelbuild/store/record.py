@@ -42,7 +42,7 @@ class Tally:
         self.xxh3 = xxhash.xxh3_128()
         self.size = 0
 
-    def update(self, piece: bytes | memoryview) -> None:
+    def update(self, piece: bytes | bytearray | memoryview) -> None:
         self.sha256.update(piece)
         self.xxh3.update(piece)
         self.size += len(piece)
