@@ -63,18 +63,19 @@ def _joined(pieces: Iterator[str], count: int = 1000) -> Iterator[str]:
 def _drafts(*paths: Path) -> Iterator[list[BinaryIO]]:
     """Open an empty file for each path; they take their names, in order, once all are safe on the disk."""
     drafts = [path.with_name(f".{path.name}.{secrets.token_hex(4)}.draft") for path in paths]
+    files: list[BinaryIO] = []
     try:
         paths[0].parent.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
-            files: list[BinaryIO] = [stack.enter_context(draft.open("xb+")) for draft in drafts]
+            for draft in drafts:
+                files.append(stack.enter_context(draft.open("xb+")))
+                stack.callback(draft.unlink, missing_ok=True)
             yield files
             for file in files:
                 file.flush()
                 os.fsync(file.fileno())
-        for draft, path in zip(drafts, paths, strict=True):
-            draft.replace(path)
+                file.close()
+            for draft, path in zip(drafts, paths, strict=True):
+                draft.replace(path)
     except OSError as error:
         raise EnvironmentTrouble(f"{paths[-1]}: cannot be written: {error.strerror or error}") from error
-    finally:
-        for draft in drafts:
-            draft.unlink(missing_ok=True)

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from modelbuild.errors import BrokenInvariant
+from modelbuild.ir.weights import SHORT, Place, Weights
+from modelbuild.tensor.dtype import Array, ElementType
+from modelbuild.tensor.storage import PIECE, Cast, InMemory, Mapped, Tensor
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Iterator[Weights]:
+    with (tmp_path / "m.bin").open("wb+") as file, Weights(file, digest=False) as made:
+        yield made
+
+
+def tensor(array: Array) -> InMemory:
+    return InMemory(array)
+
+
+def content(weights: Weights, place: Place) -> bytes:
+    weights.digest()
+    return Path(weights._file.name).read_bytes()[place.offset : place.offset + place.size]
+
+
+def long_noise(seed: int = 0) -> Array:
+    return np.random.default_rng(seed).standard_normal(PIECE // 2, np.float32)
+
+
+def test_constants_lie_back_to_back_without_alignment(weights: Weights) -> None:
+    first = weights.place(tensor(np.array([1, 2, 3], np.uint8)))
+    second = weights.place(tensor(np.array([1.5], np.float32)))
+    assert (first, second) == (Place(0, 3), Place(3, 4))
+    assert content(weights, second) == np.float32(1.5).tobytes()
+
+
+@pytest.mark.parametrize("count", [2, SHORT, PIECE])
+def test_equal_bytes_are_written_once_whatever_their_type(weights: Weights, count: int) -> None:
+    first = weights.place(tensor(np.arange(count, dtype=np.int32)))
+    second = weights.place(tensor(np.arange(count, dtype=np.int32).view(np.float16).reshape(2, -1)))
+    assert first == second
+    assert weights.size == 4 * count
+
+
+def test_content_that_is_mapped_and_content_in_memory_are_shared(weights: Weights, tmp_path: Path) -> None:
+    noise = long_noise()
+    (tmp_path / "raw").write_bytes(noise.tobytes())
+    mapped = Mapped(tmp_path / "raw", 0, ElementType.f32, noise.shape)
+    assert weights.place(tensor(noise)) == weights.place(mapped)
+    half = weights.place(tensor(noise.astype(np.float16)))
+    assert weights.place(Cast(mapped, ElementType.f16)) == half
+    assert content(weights, half) == noise.astype(np.float16).tobytes()
+
+
+def test_tensors_that_begin_alike_are_kept_apart(weights: Weights) -> None:
+    noise, other = long_noise(), long_noise()
+    other[-1] += 1
+    places = [weights.place(tensor(a)) for a in (noise, other, other.copy(), noise.copy())]
+    assert places[0] != places[1]
+    assert places[2:] == [places[1], places[0]]
+    assert content(weights, places[1]) == other.tobytes()
+
+
+def test_a_collision_of_hashes_is_not_taken_for_equal_content(
+    weights: Weights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("modelbuild.ir.weights._hash", lambda _: b"")
+    noise, other = long_noise(), long_noise()
+    other[-1] += 1
+    assert weights.place(tensor(noise)) != weights.place(tensor(other))
+
+
+@pytest.mark.parametrize("shape", [(0,), (0, 3)])
+def test_a_tensor_without_elements_takes_one_zero_byte(weights: Weights, shape: tuple[int, ...]) -> None:
+    place = weights.place(tensor(np.empty(shape, np.float32)))
+    assert place.size == 1
+    assert content(weights, place) == b"\0"
+
+
+def test_a_tensor_that_gives_fewer_bytes_than_it_says_is_a_bug(weights: Weights) -> None:
+    class Liar(InMemory):
+        def chunks(self, limit: int = PIECE) -> Iterator[memoryview]:
+            yield memoryview(bytes(SHORT + 1))[:limit]
+
+    with pytest.raises(BrokenInvariant, match=f"a tensor of {8 * SHORT} bytes gave {SHORT + 1}"):
+        weights.place(Liar(np.zeros(SHORT)))
+
+
+def test_short_liars_are_found_too(weights: Weights) -> None:
+    class Liar(InMemory):
+        def chunks(self, limit: int = PIECE) -> Iterator[memoryview]:
+            yield memoryview(b"abc")[:limit]
+
+    with pytest.raises(BrokenInvariant, match="a tensor of 8 bytes gave 3"):
+        weights.place(Liar(np.zeros(1)))
+
+
+def test_a_tensor_seen_before_is_not_read_again(weights: Weights, tmp_path: Path) -> None:
+    noise = long_noise()
+    (tmp_path / "raw").write_bytes(noise.tobytes())
+    mapped: Tensor = Mapped(tmp_path / "raw", 0, ElementType.f32, noise.shape)
+    place = weights.place(mapped)
+    (tmp_path / "raw").unlink()
+    assert weights.place(mapped) == place
