@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from modelbuild.convert import convert_model, save_model
 
-__all__ = ["convert_model", "save_model"]
+__all__ = ["__version__", "convert_model", "save_model"]
+__version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
     """Import what is asked for only then: the package itself stays light."""
-    if name in __all__:
+    if name in {"convert_model", "save_model"}:
         from modelbuild import convert
 
         return getattr(convert, name)

@@ -48,6 +48,10 @@ class Inputs:
         """The outputs of the job of ``role``, in order."""
         return sorted(self._answered(role).record.outputs)
 
+    def output(self, role: str, name: str) -> Blob:
+        """What output ``name`` of the job of ``role`` is, without reading it."""
+        return self._answered(role).record.outputs[name].blob
+
     def blob(self, sha256: Digest) -> Path:
         """A blob that any input made or refers to, by its content."""
         return self._store.path(self.known(sha256))

@@ -25,13 +25,14 @@ MODEL = "model"
     versions=NUMBERS,
 )
 def load(inputs: Inputs, params: Params, out: Outputs) -> None:
-    """``inputs`` of params: what the manifest says of the model's inputs. Gives the graph as the source has it."""
+    """``inputs`` and ``outputs`` of params: what the manifest says of them. Gives the graph as the source has it."""
     model = read_source(inputs.path(MODEL))
     files = {inputs.path(role): role for role in params["files"]}
     stray = [path for path in model.files if path not in files]
     if stray:
         raise StageError(f"{stray[0]}: the model reads it, but it was not there when the build was planned; run again")
-    write_graph(load_model(model, [_spec(plain) for plain in params["inputs"]]), files, inputs, out)
+    graph = load_model(model, [_spec(plain) for plain in params["inputs"]], params["outputs"])
+    write_graph(graph, files, inputs, out)
 
 
 def plain_spec(spec: InputSpec) -> dict[str, Any]:

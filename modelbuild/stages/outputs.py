@@ -66,6 +66,7 @@ class Outputs:
         self._kinds: dict[str, Kind] = {}
         self._counted: dict[str, Blob] = {}
         self._references: dict[str, Blob] = {}
+        self._adopted: dict[str, Output] = {}
         self.handed_over: list[HandedOver] = []
 
     def path(self, name: str, kind: Kind = "result") -> Path:
@@ -107,6 +108,12 @@ class Outputs:
         self._references[blob.sha256] = blob
         return blob
 
+    def adopt(self, name: str, blob: Blob, kind: Kind = "result") -> None:
+        """Make a blob of the store (one of `Inputs.output`) the output ``name``; nothing is read or copied."""
+        if name in self._kinds or name in self._adopted:
+            raise Bug(f"output {name!r} is written twice")
+        self._adopted[name] = Output(blob, kind)
+
     def hand_over(self, name: str, value: T, copy: Callable[[T], T]) -> None:
         """Offer ``value``, what a reader of output ``name`` would parse, to the next stage of this process.
 
@@ -124,4 +131,5 @@ class Outputs:
             name: Output(self._store.take(self._folder / name, self._counted.get(name)), kind)
             for name, kind in sorted(self._kinds.items())
         }
+        outputs = dict(sorted((outputs | self._adopted).items()))
         return outputs, tuple(self._references[sha256] for sha256 in sorted(self._references))

@@ -1,0 +1,117 @@
+"""What a manifest asks for, as jobs: models x targets x precisions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from modelbuild import __version__
+from modelbuild.manifest.model import Model, Variant
+from modelbuild.passes.pipeline import DEFAULT
+from modelbuild.stages import FileInput, Job
+from modelbuild.stages.emit import BIN, XML, emit
+from modelbuild.stages.graphs import FROM
+from modelbuild.stages.load import MODEL, load, plain_spec
+from modelbuild.stages.optimize import optimize
+from modelbuild.stages.package import IR, PROVENANCE, package
+from modelbuild.stages.specialize import specialize
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """A file of a source: ``name`` is relative to the folder of the model's own file."""
+
+    name: str
+    path: Path
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """One thing to build: ``package`` gives all that is delivered, ``emit`` the pair within it."""
+
+    variant: Variant
+    package: Job
+    emit: Job
+    load: Job
+    sources: tuple[SourceFile, ...]
+
+    @property
+    def folder(self) -> Path:
+        """Where it is delivered, below the folder of all artifacts."""
+        return folder_of(self.variant)
+
+    @property
+    def files(self) -> dict[str, str]:
+        """What is delivered: name in the folder -> output of the job ``package``."""
+        return delivered_files(self.variant.model)
+
+
+def folder_of(variant: Variant) -> Path:
+    """``<model>/<target>/<precision>``"""
+    return Path(variant.model, str(variant.target), str(variant.precision))
+
+
+def delivered_files(model: str) -> dict[str, str]:
+    return {f"{model}.xml": XML, f"{model}.bin": BIN, PROVENANCE: PROVENANCE}
+
+
+def artifact(model: Model, variant: Variant, sources: Sequence[SourceFile]) -> Artifact:
+    """The chain of jobs for one variant of a model whose source files are known.
+
+    Jobs of several variants are equal as far as they ask the same: what they share is made once.
+    """
+    own, *further = sources
+    files = {MODEL: FileInput(own.path), **{f"data:{f.name}": FileInput(f.path) for f in further}}
+    roles = list(files)
+    loaded = Job(
+        load,
+        model.id,
+        {
+            "framework": framework(model),
+            "inputs": [plain_spec(spec) for spec in model.inputs],
+            "outputs": list(model.outputs),
+            "files": roles,
+        },
+        files,
+    )
+    optimized = Job(optimize, model.id, {"phases": list(DEFAULT), "files": roles}, {FROM: loaded}, files)
+    specialized = Job(
+        specialize,
+        str(variant),
+        {"precision": str(variant.precision), "static_shapes": variant.target.static_shapes, "files": roles},
+        {FROM: optimized},
+        files,
+    )
+    emitted = Job(emit, str(variant), {"name": model.id}, {FROM: specialized}, files)
+    packaged = Job(package, str(variant), {"provenance": provenance(model, variant, sources)}, {IR: emitted})
+    return Artifact(variant, packaged, emitted, loaded, tuple(sources))
+
+
+def framework(model: Model) -> str:
+    """ONNX is the only framework so far; it is seen from the file where the manifest does not say."""
+    return model.framework or "onnx"
+
+
+def provenance(model: Model, variant: Variant, sources: Sequence[SourceFile]) -> Mapping[str, Any]:
+    """Where an artifact comes from, as plain data: no time, no path of this machine."""
+    return {
+        "model": model.id,
+        "target": str(variant.target),
+        "device": variant.target.device,
+        "precision": str(variant.precision),
+        "framework": framework(model),
+        "source": str(model.source),
+        "sources": [{"name": f.name, "sha256": f.sha256} for f in sources],
+        "options": {
+            "inputs": [plain_spec(spec) for spec in model.inputs],
+            "outputs": list(model.outputs),
+            "phases": list(DEFAULT),
+            "static_shapes": variant.target.static_shapes,
+        },
+        "license": model.license,
+        "tags": list(model.tags),
+        "tools": {"modelbuild": __version__},
+    }

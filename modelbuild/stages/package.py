@@ -1,0 +1,27 @@
+"""What is delivered of an artifact: the pair as it was emitted, and where it comes from."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from modelbuild.stages.emit import BIN, XML
+from modelbuild.stages.inputs import Inputs
+from modelbuild.stages.outputs import Outputs
+from modelbuild.stages.stage import Params, stage
+
+PROVENANCE = "provenance.json"
+IR = "ir"
+"""The role of the job that emitted the pair."""
+
+
+@stage("package", code=("modelbuild.stages.emit",), versions=())
+def package(inputs: Inputs, params: Params, out: Outputs) -> None:
+    """``provenance`` of params is written down with the digests of the files that it speaks of."""
+    said: dict[str, Any] = dict(params["provenance"])
+    said["files"] = {}
+    for output in (XML, BIN):
+        blob = inputs.output(IR, output)
+        out.adopt(output, blob)
+        said["files"][output.replace("model", said["model"])] = {"sha256": blob.sha256, "bytes": blob.size}
+    out.write(PROVENANCE, f"{json.dumps(said, indent=2, sort_keys=True, ensure_ascii=False)}\n".encode())
