@@ -46,13 +46,14 @@ class Session:
         Raises ``ValueError`` for feeds that are not the model's inputs, :class:`StageError` where the runtime fails.
         """
         arrays = match(feeds, self.input_names)
-        for i, (array, fact) in enumerate(zip(arrays, self.inputs.values(), strict=True)):
-            self._request.set_input_tensor(i, _to_tensor(array, fact.dtype))
+        tensors = [_to_tensor(a, fact.dtype) for a, fact in zip(arrays, self.inputs.values(), strict=True)]
         try:
+            for i, tensor in enumerate(tensors):
+                self._request.set_input_tensor(i, tensor)
             self._request.infer()
         except RuntimeError as error:
             raise StageError(f"{self._xml}: the model does not run: {_reason(error)}") from error
-        results = [_from_tensor(self._request.get_output_tensor(i)) for i in range(len(self.outputs))]
+        results = [_from_tensor(self._request.get_output_tensor(i)) for i in range(len(self.output_names))]
         return {name: array for names, array in zip(self.output_names, results, strict=True) for name in names}
 
     def reset(self) -> Self:

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from modelbuild.runtime.compare import Difference, compare
+
+
+def difference(got: Any, want: Any, dtype: str = "f4") -> Difference:
+    return compare(np.array(got, dtype), np.array(want, dtype))
+
+
+def test_equal_arrays_do_not_differ() -> None:
+    found = difference([1, -2, 0], [1, -2, 0])
+    assert found == Difference(max_abs=0, mean_abs=0, peak=2, cosine=found.cosine, misplaced=0)
+    assert math.isclose(found.cosine, 1)
+    assert found.within(0)
+
+
+def test_the_difference_is_measured_against_the_peak_of_the_reference() -> None:
+    found = difference([1, 2, 4.5], [1, 2, 4])
+    assert (found.max_abs, found.mean_abs, found.max_rel_to_peak) == (0.5, 0.5 / 3, 0.125)
+    assert found.within(0.125)
+    assert not found.within(0.124)
+
+
+def test_noise_around_silence_is_not_relative_to_it() -> None:
+    assert difference([1e-12], [0]).max_rel_to_peak == pytest.approx(1e-6)
+
+
+@pytest.mark.parametrize(
+    ("got", "want"),
+    [([math.nan], [1]), ([1], [math.nan]), ([math.inf], [1]), ([math.inf], [-math.inf]), ([math.nan], [math.inf])],
+)
+def test_a_number_that_is_not_finite_where_the_reference_has_another_is_misplaced(got: Any, want: Any) -> None:
+    found = difference([*got, 1], [*want, 1])
+    assert found.misplaced == 1
+    assert not found.within(1)
+
+
+def test_numbers_that_are_not_finite_in_both_are_left_out() -> None:
+    found = difference([math.nan, math.inf, 2], [math.nan, math.inf, 1])
+    assert (found.misplaced, found.max_abs, found.mean_abs, found.peak) == (0, 1, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("got", "want", "cosine"),
+    [([1, 0], [0, 1], 0), ([1, 1], [-1, -1], -1), ([0, 0], [0, 0], 1), ([0, 0], [1, 0], 0), ([1e-30], [1e30], 1)],
+)
+def test_the_cosine_is_that_of_the_angle_between_them(got: Any, want: Any, cosine: float) -> None:
+    assert difference(got, want).cosine == pytest.approx(cosine)
+
+
+def test_another_shape_is_a_problem_not_a_number() -> None:
+    found = difference([[1]], [1])
+    assert found.problem == "shape [1, 1], [1] expected"
+    assert found.max_rel_to_peak == math.inf
+    assert not found.within(math.inf)
+
+
+def test_another_element_type_is_a_problem() -> None:
+    assert compare(np.zeros(1, "f2"), np.zeros(1, "f4")).problem == "element type f16, f32 expected"
+
+
+@pytest.mark.parametrize(("got", "want"), [(["a", "b"], ["a", "c"]), ([True, False], [True, True])])
+def test_what_has_no_distance_is_counted(got: list[Any], want: list[Any]) -> None:
+    found = compare(np.array(got), np.array(want))
+    assert found.misplaced == 1
+    assert not found.within(1)
+
+
+def test_large_integers_keep_their_difference() -> None:
+    assert difference([2**40 + 1], [2**40], "i8").max_abs == 1
+
+
+def test_arrays_without_elements_are_equal() -> None:
+    assert difference([], []).within(0)
