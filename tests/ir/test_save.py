@@ -226,6 +226,17 @@ def test_the_runtime_reads_constants_of_each_type(tmp_path: Path, dtype: Element
     assert got.tolist() == (array.astype(np.float32) + 1).tolist()
 
 
+@pytest.mark.parametrize(("dtype", "size"), [(ElementType.u3, 3), (ElementType.u6, 6), (ElementType.nf4, 4)])
+def test_the_runtime_reads_types_that_numpy_has_not(tmp_path: Path, dtype: ElementType, size: int) -> None:
+    openvino = pytest.importorskip("openvino")
+    (tmp_path / "raw").write_bytes(bytes(range(1, size + 1)))
+    w = Node(Const(Mapped(tmp_path / "raw", 0, dtype, (8,))), (), "w").output
+    save(Graph([], [w]), tmp_path / "m.xml")
+    (constant,) = [op for op in openvino.Core().read_model(tmp_path / "m.xml").get_ops() if op.friendly_name == "w"]
+    assert constant.get_element_type().get_type_name() == dtype
+    assert constant.data.tobytes() == bytes(range(1, size + 1))
+
+
 @pytest.mark.usefixtures("openvino")
 @pytest.mark.parametrize("texts", [["a", "", "東京"], []])
 def test_the_runtime_reads_strings(tmp_path: Path, texts: list[str]) -> None:
