@@ -132,7 +132,8 @@ class ConvolutionBackpropData(Op, frozen=True):
     """data N,I,x…   filters I,O,k…   [extents of y]   ->   N,O,y…
 
     Without the third input y is as large as the window makes it, and ``output_padding`` larger at the end. With it,
-    and ``auto_pad`` one of the same, pads are chosen so that y fits.
+    and ``auto_pad`` one of the same, pads are chosen so that y fits; an odd one is cut off the start for ``same_upper``
+    (the other way round than in a convolution).
     """
 
     window: Window
@@ -328,7 +329,7 @@ def _crop(op: Backprop, full: list[int], output_shape: Array | None) -> Iterator
         if output_shape is not None and window.auto_pad.is_same:
             wanted = int(output_shape[i])
             total = max(extent + (more[i] if more else 0) - wanted, 0)
-            yield (total // 2 if window.auto_pad is Padding.SAME_UPPER else total - total // 2), wanted
+            yield (total // 2 if window.auto_pad is Padding.SAME_LOWER else total - total // 2), wanted
         else:
             explicit = window.auto_pad is Padding.EXPLICIT
             begin, end = (window.pads_begin[i], window.pads_end[i]) if explicit else (0, 0)

@@ -134,21 +134,31 @@ class Interpolate(Op, frozen=True):
         if self.mode is Resampling.NEAREST:
             near = self.nearest_mode.round(at, shrinks=scale < 1).clip(0, extent - 1).astype(int)
             return np.asarray(np.eye(extent)[near])
-        if self.mode is Resampling.LINEAR_ONNX:
-            at = at.clip(0, extent - 1)
         narrow = min(scale, 1.0) if self.antialias else 1.0
-        support = (2 if self.mode is Resampling.CUBIC else 1) / narrow
-        weights = np.zeros((wanted, extent))
-        for step in range(-int(np.ceil(support)), int(np.ceil(support)) + 2):
-            place = np.floor(at) + step
-            share = self._kernel((place - at) * narrow)
-            if self.mode is Resampling.LINEAR:
-                share = share * ((place >= 0) & (place < extent))
-            np.add.at(weights, (np.arange(wanted), place.clip(0, extent - 1).astype(int)), share)
-        return np.asarray(weights / weights.sum(1, keepdims=True))
+        alone = self.mode is Resampling.LINEAR
+        return shares(at, extent, self.mode, narrow=narrow, cube_coeff=self.cube_coeff, exclude_outside=alone)
 
-    def _kernel(self, distance: Array) -> Array:
-        return _cubic(distance, self.cube_coeff) if self.mode is Resampling.CUBIC else _triangle(distance)
+
+def shares(
+    at: Array, extent: int, mode: Resampling, *, narrow: float, cube_coeff: float, exclude_outside: bool
+) -> Array:
+    """How much each element of an axis (columns) counts for the value at each place (rows), linear or cubic.
+
+    ``narrow`` below one widens the kernel. Elements beyond the ends are those at the ends, or nothing.
+    """
+    cubic = mode is Resampling.CUBIC
+    reach = int(np.ceil((2 if cubic else 1) / narrow))
+    rows = np.arange(len(at))
+    matrix = np.zeros((len(at), extent))
+    for step in range(-reach, reach + 2):
+        place = np.floor(at) + step
+        distance = (place - at) * narrow
+        share = _cubic(distance, cube_coeff) if cubic else _triangle(distance)
+        if exclude_outside:
+            share = share * ((place >= 0) & (place < extent))
+        np.add.at(matrix, (rows, place.clip(0, extent - 1).astype(int)), share)
+    total = matrix.sum(1, keepdims=True)
+    return np.asarray(np.divide(matrix, total, out=np.zeros_like(matrix), where=total != 0))
 
 
 def _triangle(distance: Array) -> Array:

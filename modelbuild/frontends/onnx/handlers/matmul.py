@@ -1,0 +1,95 @@
+"""ONNX products of matrices."""
+
+from __future__ import annotations
+
+from modelbuild import ops
+from modelbuild.frontends.handlers import Build
+from modelbuild.frontends.onnx.handlers.activation import MICROSOFT
+from modelbuild.frontends.onnx.handlers.fused import activated
+from modelbuild.frontends.onnx.registry import onnx
+from modelbuild.frontends.onnx.shapes import converted, number
+from modelbuild.graph import Value
+from modelbuild.ops.matmul import Equation
+from modelbuild.tensor.dtype import ElementType
+
+
+@onnx.op("MatMul")
+def matmul(build: Build, a: Value, b: Value) -> Value:
+    return build(ops.MatMul(), a, b)
+
+
+@onnx.op("Gemm")
+def gemm_broadcasting_where_told(
+    build: Build, a: Value, b: Value, c: Value, *,
+    alpha: float = 1.0, beta: float = 1.0, broadcast: int = 0, transA: int = 0, transB: int = 0,  # noqa: N803
+) -> Value:  # fmt: skip
+    """Two matrices of the same shape need no broadcasting, so what ``broadcast`` allows is what happens anyway."""
+    del broadcast
+    return gemm(build, a, b, c, alpha=alpha, beta=beta, transA=transA, transB=transB)
+
+
+@onnx.op("Gemm", since=7)
+def gemm(
+    build: Build, a: Value, b: Value, c: Value | None = None, *,
+    alpha: float = 1.0, beta: float = 1.0, transA: int = 0, transB: int = 0,  # noqa: N803
+) -> Value:  # fmt: skip
+    y = build(ops.MatMul(bool(transA), bool(transB)), a, b)
+    if alpha != 1:
+        y = build(ops.Multiply(), y, number(build, alpha, y))
+    if c is None or beta == 0:
+        return y
+    return build(ops.Add(), y, c if beta == 1 else build(ops.Multiply(), c, number(build, beta, c)))
+
+
+@onnx.op("Einsum", since=12)
+def einsum(build: Build, *inputs: Value, equation: str) -> Value:
+    return build(ops.Einsum(str(Equation.parse(equation))), *inputs)
+
+
+@onnx.op("MatMulInteger", since=10)
+def matmul_integer(
+    build: Build, a: Value, b: Value, a_zero_point: Value | None = None, b_zero_point: Value | None = None
+) -> Value:
+    """A list of zero points has one a row of ``a``, one a column of ``b``."""
+    if a_zero_point is not None and a_zero_point.fact.rank == 1 and a_zero_point.fact.shape != (1,):
+        a_zero_point = build(ops.Unsqueeze(), a_zero_point, build.ints(1))
+    left, right = centred(build, a, a_zero_point), centred(build, b, b_zero_point)
+    return converted(build, build(ops.MatMul(), left, right), ElementType.i32)
+
+
+def centred(build: Build, x: Value, zero_point: Value | None) -> Value:
+    """Quantised numbers less their zero point, as real numbers: the runtime multiplies integers as such anyway."""
+    real = converted(build, x, ElementType.f32)
+    if zero_point is None:
+        return real
+    return build(ops.Subtract(), real, converted(build, zero_point, ElementType.f32))
+
+
+# --- com.microsoft ---------------------------------------------------------------------------------------------------
+
+
+@onnx.op("FusedGemm", domain=MICROSOFT)
+def fused_gemm(
+    build: Build, a: Value, b: Value, c: Value | None = None, *,
+    activation: str = "", activation_alpha: float = 0.0, activation_beta: float = 0.0, activation_gamma: float = 0.0,
+    alpha: float = 1.0, beta: float = 1.0, transA: int = 0, transB: int = 0,  # noqa: N803
+) -> Value:  # fmt: skip
+    y = gemm(build, a, b, c, alpha=alpha, beta=beta, transA=transA, transB=transB)
+    return activated(build, y, activation, (activation_alpha, activation_beta, activation_gamma))
+
+
+@onnx.op("FusedMatMul", domain=MICROSOFT)
+def fused_matmul(
+    build: Build, a: Value, b: Value, *,
+    alpha: float = 1.0, transA: int = 0, transB: int = 0, transBatchA: int = 0, transBatchB: int = 0,  # noqa: N803
+) -> Value:  # fmt: skip
+    left = _batch_last(build, a) if transBatchA else a
+    right = _batch_last(build, b) if transBatchB else b
+    y = build(ops.MatMul(bool(transA), bool(transB)), left, right)
+    return y if alpha == 1 else build(ops.Multiply(), y, number(build, alpha, y))
+
+
+def _batch_last(build: Build, x: Value) -> Value:
+    """The first axis moved to the place before the last."""
+    rank = build.rank(x)
+    return build(ops.Transpose(), x, build.ints(*range(1, rank - 1), 0, rank - 1))
