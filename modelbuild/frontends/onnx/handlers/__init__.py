@@ -19,6 +19,7 @@ from modelbuild.frontends.onnx.handlers import (
     reduction,
     resize,
     shape,
+    signal,
     slicing,
 )
 
@@ -41,5 +42,6 @@ __all__ = [
     "reduction",
     "resize",
     "shape",
+    "signal",
     "slicing",
 ]
