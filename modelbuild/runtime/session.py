@@ -17,6 +17,8 @@ from modelbuild.tensor.fact import Fact
 from modelbuild.tensor.packing import pack, unpack
 from modelbuild.tensor.shape import Dim, Expr, Shape
 
+_COMBINATIONS = frozenset({"AUTO", "BATCH", "HETERO", "MULTI"})
+
 
 class Session:
     """A model compiled for a device, computing in single precision where the device can.
@@ -29,8 +31,7 @@ class Session:
         _expect_device(core.available_devices, device)
         try:
             model = core.read_model(xml)
-            options = {"INFERENCE_PRECISION_HINT": "f32"}
-            self._compiled = core.compile_model(model, device, options)
+            self._compiled = core.compile_model(model, device, _options(core, device))
         except RuntimeError as error:
             raise StageError(f"{xml}: {device} does not take the model: {_reason(error)}") from error
         self._xml = xml
@@ -77,10 +78,18 @@ def _expect_device(available: Iterable[str], device: str) -> None:
     """Raise :class:`EnvironmentTrouble` unless the machine has ``device``, or each of those it combines."""
     combination, _, members = device.partition(":")
     wanted = members.split(",") if members else [combination]
-    there = {name.partition(".")[0] for name in available} | {"AUTO", "BATCH", "HETERO", "MULTI"}
+    there = {name.partition(".")[0] for name in available} | _COMBINATIONS
     for name in wanted:
         if name.strip("-()0123456789").partition(".")[0] not in there:
             raise EnvironmentTrouble(f"there is no device {name} here; there is {', '.join(available)}")
+
+
+def _options(core: Any, device: str) -> dict[str, str]:
+    """Single precision, unless the device knows no such hint; combinations hand it on to those that do."""
+    hint = "INFERENCE_PRECISION_HINT"
+    if device.partition(":")[0] in _COMBINATIONS or hint in core.get_property(device, "SUPPORTED_PROPERTIES"):
+        return {hint: "f32"}
+    return {}
 
 
 def _reason(error: RuntimeError) -> str:

@@ -96,6 +96,12 @@ def test_a_file_that_is_no_ir_is_a_stage_error(tmp_path: Path) -> None:
         Session(tmp_path / "m.xml")
 
 
+@pytest.mark.parametrize("device", ["CPU", "AUTO", "HETERO:CPU", "BATCH:CPU(1)"])
+def test_devices_may_be_combined(tmp_path: Path, device: str) -> None:
+    model = Session(doubler(tmp_path / "m.xml"), device)
+    assert model.run({"x": np.ones((3, 4), np.float32)})["y"].all()
+
+
 @pytest.mark.parametrize("device", ["TPU", "HETERO:TPU,CPU", "AUTO:CPU,TPU.1"])
 def test_a_device_that_is_not_there_is_named(tmp_path: Path, device: str) -> None:
     with pytest.raises(EnvironmentTrouble, match=r"there is no device TPU(\.1)? here; there is CPU"):
