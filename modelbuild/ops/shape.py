@@ -174,8 +174,8 @@ class Broadcast(Op, frozen=True):
 
     def infer(self, data: Fact, target: Fact, mapping: Fact | None = None) -> Fact:
         wanted = unknown(length(target)) if target.elements is None else target.elements
-        if self.mode == "explicit" and (mapping is None or length(mapping) not in {None, data.rank}):
-            raise ValueError(f"{data} is broadcast along axes {mapping}")
+        if mapping is not None and data.rank is not None and length(mapping) not in {None, data.rank}:
+            raise ValueError(f"{data} is broadcast along {mapping} axes")
         if wanted is None or self.mode == "explicit":
             return Fact(data.dtype, wanted)
         if self.mode == "bidirectional":

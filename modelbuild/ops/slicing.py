@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import StrEnum
+from functools import reduce
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -35,13 +36,13 @@ def sliced(extent: Dim, start: Dim, stop: Dim, step: Dim) -> Dim:
         return UNKNOWN
     if step > 0:
         begin, end = _place(start, extent, 0), _place(stop, extent, 0)
-        reaches = (end - begin, extent - begin, end, extent)
+        reaches = dict.fromkeys((end - begin, extent - begin, end, extent))
     else:
         begin, end = _place(start, extent, -1), _place(stop, extent, -1)
-        reaches = (begin - end, extent - 1 - end, begin + 1, extent)
-    reach = reaches[0]
-    for other in reaches[1:]:
-        reach = smaller(reach, other)
+        reaches = dict.fromkeys((begin - end, extent - 1 - end, begin + 1, extent))
+    if any(most is not None and most <= 0 for _, most in map(bounds, reaches)):
+        return 0
+    reach = reduce(smaller, reaches)
     reach = larger(0, reach)
     return reach if abs(step) == 1 else (reach + (abs(step) - 1)) // abs(step)
 

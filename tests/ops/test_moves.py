@@ -1,0 +1,109 @@
+"""What holds for every operation that moves elements."""
+
+from __future__ import annotations
+
+from operator import floordiv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from moves import CASES, Case
+
+from modelbuild import ir
+from modelbuild.graph import Graph, Node
+from modelbuild.graph.structure import Const, Parameter
+from modelbuild.tensor.dtype import Array, ElementType
+from modelbuild.tensor.fact import Fact
+from modelbuild.tensor.shape import UNKNOWN, Dim, Expr
+from modelbuild.tensor.storage import InMemory
+
+each = pytest.mark.parametrize("case", CASES, ids=str)
+
+
+def outputs(case: Case) -> tuple[Array, ...]:
+    made = case.op.evaluate(*case.inputs)
+    return made if isinstance(made, tuple) else (made,)
+
+
+def inferred(case: Case, facts: list[Fact]) -> tuple[Fact, ...]:
+    made = case.op.infer(*facts)
+    return made if isinstance(made, tuple) else (made,)
+
+
+def fits(fact: Fact, array: Array, symbols: dict[str, int]) -> bool:
+    """Whether all that the fact says is true of the array."""
+    if fact.dtype is not ElementType.of(array.dtype):
+        return False
+    return fact.shape is None or (
+        len(fact.shape) == array.ndim
+        and all(value(d, symbols) in {n, None} for d, n in zip(fact.shape, array.shape, strict=True))
+    )
+
+
+def value(dim: Dim, symbols: dict[str, int]) -> Any:
+    """The extent that a dimension stands for, ``None`` where nothing is known of it."""
+    if isinstance(dim, int) or dim is UNKNOWN:
+        return None if dim is UNKNOWN else dim
+    return eval(str(dim), {"max": max, "min": min, "div": floordiv}, symbols)
+
+
+def symbolic(array: Array, place: int) -> Fact:
+    shape = tuple(Expr.symbol(f"S{place}_{i}") for i in range(array.ndim))
+    return Fact(ElementType.of(array.dtype), shape)
+
+
+@each
+def test_static_shapes_are_those_of_the_result(case: Case) -> None:
+    facts = [
+        Fact(ElementType.of(a.dtype), a.shape) if i < case.moves else Fact.of_array(a)
+        for i, a in enumerate(case.inputs)
+    ]
+    for fact, array in zip(inferred(case, facts), outputs(case), strict=True):
+        assert fits(fact, array, {})
+        assert fact.shape is not None
+
+
+@each
+def test_what_is_said_of_symbolic_shapes_holds(case: Case) -> None:
+    facts = [symbolic(a, i) if i < case.moves else Fact.of_array(a) for i, a in enumerate(case.inputs)]
+    symbols = {f"S{i}_{axis}": n for i, a in enumerate(case.inputs) for axis, n in enumerate(a.shape)}
+    for fact, array in zip(inferred(case, facts), outputs(case), strict=True):
+        assert fits(fact, array, symbols)
+
+
+@each
+def test_what_is_said_without_the_content_of_any_input_holds(case: Case) -> None:
+    facts = [Fact(ElementType.of(a.dtype), a.shape) for a in case.inputs]
+    for fact, array in zip(inferred(case, facts), outputs(case), strict=True):
+        assert fits(fact, array, {})
+
+
+@each
+def test_an_unknown_rank_is_no_error(case: Case) -> None:
+    facts = [Fact(ElementType.of(a.dtype)) if i < case.moves else Fact.of_array(a) for i, a in enumerate(case.inputs)]
+    for fact, array in zip(inferred(case, facts), outputs(case), strict=True):
+        assert fits(fact, array, {})
+
+
+@each
+def test_the_runtime_gives_the_same(case: Case, tmp_path: Path) -> None:
+    pytest.importorskip("openvino")
+    from modelbuild.runtime.session import Session
+
+    inputs, nodes = [], []
+    for i, array in enumerate(case.inputs):
+        if i < case.moves:
+            dtype = ElementType.of(array.dtype)
+            inputs.append(Node(Parameter(dtype, array.shape), (), f"x{i}", names=(f"x{i}",)).output)
+            nodes.append(inputs[-1])
+        else:
+            nodes.append(Node(Const(InMemory(array)), (), f"c{i}").output)
+    node = Node(case.op, nodes, "y")
+    for i, output in enumerate(node.outputs):
+        output.names = (f"y{i}",)
+    ir.save(Graph(inputs, node.outputs), tmp_path / "m.xml")
+    got = Session(tmp_path / "m.xml").run({f"x{i}": a for i, a in enumerate(case.inputs[: case.moves])})
+    for i, array in enumerate(outputs(case)):
+        np.testing.assert_array_equal(got[f"y{i}"], array)
+        assert got[f"y{i}"].shape == array.shape
