@@ -1,0 +1,149 @@
+"""What one file is: a source model, or an IR."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+from msgspec import Meta, Struct
+
+from modelbuild.errors import BuildError, UnsupportedModel
+from modelbuild.frontends.onnx import frontend
+from modelbuild.frontends.source import SourceGraph, SourceModel, SourceNode, SourceType, SourceValue
+from modelbuild.ir import read as ir
+from modelbuild.passes.pipeline import optimize
+from modelbuild.report.summary import Natural, Port, Summary, is_learned, summarize
+from modelbuild.tensor.shape import show_shape
+
+
+class Size(Struct, frozen=True, forbid_unknown_fields=True):
+    """A file by its name, relative to the folder of the first."""
+
+    name: str
+    bytes: Natural
+
+
+class Unsupported(Struct, frozen=True, forbid_unknown_fields=True):
+    """How often an operator occurs that has no translation, and why, with an example node."""
+
+    count: Natural
+    why: str
+
+
+class SourceDescription(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="source", tag_field="kind"):
+    """A model as its framework wrote it, and what becomes of it."""
+
+    framework: str
+    opsets: Annotated[dict[str, int], Meta(description="version by domain; the framework's own is called as it is")]
+    producer: str
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    operators: Annotated[dict[str, Natural], Meta(description="uses of each operator, in subgraphs too")]
+    files: tuple[Size, ...]
+    unsupported: dict[str, Unsupported]
+    trouble: Annotated[str, Meta(description="why else it cannot be converted; empty where nothing else is wrong")]
+    converted: Annotated[Summary | None, Meta(description="the optimised graph, where it can be converted")]
+
+
+class IrDescription(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="ir", tag_field="kind"):
+    """An IR as it lies on disk."""
+
+    name: str
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    layers: Annotated[Natural, Meta(description="layers without inputs, outputs and constants, those of bodies too")]
+    operators: dict[str, Natural]
+    parameters: Natural
+    weight_bytes: Annotated[dict[str, Natural], Meta(description="bytes that constants share count once")]
+    files: tuple[Size, ...]
+
+
+Description: TypeAlias = SourceDescription | IrDescription
+
+_NO_LAYERS = ("Const", "Parameter", "Result")
+
+
+def describe(path: Path) -> Description:
+    """What ``path`` is; ``SourceError`` where it is neither an IR (``….xml``) nor a model that can be read."""
+    return _describe_ir(path) if path.suffix == ".xml" else _describe_source(frontend.read(path))
+
+
+def _describe_source(model: SourceModel) -> SourceDescription:
+    unsupported: dict[str, Unsupported] = {}
+    trouble, converted = "", None
+    try:
+        graph = frontend.to_graph(model)
+        optimize(graph)
+        converted = summarize(graph)
+    except UnsupportedModel as error:
+        unsupported = {name: Unsupported(count, why) for name, (count, why) in sorted(error.operators.items())}
+    except BuildError as error:  # a description tells of troubles, it has none
+        trouble = str(error)
+    uses = Counter(_operator(node) for node in _nodes(model.graph))
+    return SourceDescription(
+        framework=model.framework,
+        opsets={domain or model.framework: version for domain, version in sorted(model.opsets.items())},
+        producer=model.producer,
+        inputs=tuple(_port(v) for v in model.graph.inputs if v.name not in model.graph.initializers),
+        outputs=tuple(map(_port, model.graph.outputs)),
+        operators=dict(sorted(uses.items())),
+        files=tuple(_size(path, model.files[0].parent) for path in model.files),
+        unsupported=unsupported,
+        trouble=trouble,
+        converted=converted,
+    )
+
+
+def _nodes(graph: SourceGraph) -> Iterator[SourceNode]:
+    """The nodes of a graph and of the subgraphs that they hold."""
+    pending = [graph]
+    while pending:
+        for node in pending.pop().nodes:
+            yield node
+            for attribute in node.attributes.values():
+                held = attribute if isinstance(attribute, tuple) else (attribute,)
+                pending += [inner for inner in held if isinstance(inner, SourceGraph)]
+
+
+def _operator(node: SourceNode) -> str:
+    return f"{node.domain}.{node.op}" if node.domain else node.op
+
+
+def _port(value: SourceValue) -> Port:
+    kind = value.type or SourceType()
+    dims = "[...]" if kind.shape is None else f"[{','.join('?' if dim is None else str(dim) for dim in kind.shape)}]"
+    return Port(value.name, _type(kind), dims)
+
+
+def _type(kind: SourceType) -> str:
+    """``f32``, or ``sequence(f32)``; ``?`` where the file does not say."""
+    if kind.kind != "tensor":
+        return f"{kind.kind}({_type(kind.element) if kind.element else kind.dtype or '?'})"
+    return str(kind.dtype or "?")
+
+
+def _size(path: Path, folder: Path) -> Size:
+    return Size(Path(os.path.relpath(path, folder)).as_posix(), path.stat().st_size)
+
+
+def _describe_ir(path: Path) -> IrDescription:
+    found = ir.describe(path)
+    operators = {name: count for name, count in found.layers.items() if name not in _NO_LAYERS}
+    files = [Size(path.name, found.xml_size), Size(path.with_suffix(".bin").name, found.bin_size)]
+    return IrDescription(
+        name=found.name,
+        inputs=tuple(map(_ir_port, found.inputs)),
+        outputs=tuple(map(_ir_port, found.outputs)),
+        layers=sum(operators.values()),
+        operators=operators,
+        parameters=sum(s.nbytes * 8 // t.bits for t, s in found.weights.items() if is_learned(t)),
+        weight_bytes={t.value: share.nbytes for t, share in found.weights.items()},
+        files=tuple(size for size in files if size.bytes),
+    )
+
+
+def _ir_port(port: ir.Port) -> Port:
+    return Port(port.names[0], port.dtype.value, show_shape(port.shape))
