@@ -68,7 +68,9 @@ def misbehave(inputs: Inputs, params: Params, out: Outputs) -> None:
             os.write(2, b"these are my last words")
             os._exit(3)
         case "hang":
-            subprocess.run(["sleep", "60"], check=True)
+            child = subprocess.Popen(["sleep", "60"])
+            ran(params, f"child {child.pid}")
+            child.wait()
         case "sleep":
             time.sleep(params["seconds"])
         case "grow":

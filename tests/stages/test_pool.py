@@ -1,0 +1,255 @@
+"""Workers that live, die, hang and are killed. Real processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import toys
+
+from modelbuild.errors import Bug, StageError, UnsupportedModel
+from modelbuild.stages import Build, Event, Job, Pool
+from modelbuild.stages.channel import error_of, plain_error
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    path = tmp_path / "m.onnx"
+    path.write_text("# by hand\nabc")
+    return path
+
+
+@pytest.fixture
+def events() -> list[Event]:
+    return []
+
+
+@pytest.fixture
+def pool(tmp_path: Path) -> Iterator[Pool]:
+    with Pool(2, tmp_path / "cache") as made:
+        yield made
+
+
+@pytest.fixture
+def build(tmp_path: Path, pool: Pool, events: list[Event]) -> Build:
+    return Build.open(tmp_path / "cache", listener=events.append, pool=pool)
+
+
+def workers(log: Path) -> list[str]:
+    """The process ids of those who ran `misbehave`."""
+    return [line.split()[1] for line in log.read_text().splitlines()]
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def wait_for(path: Path) -> str:
+    for _ in range(500):
+        if path.exists() and path.read_text().endswith("\n"):
+            return path.read_text()
+        time.sleep(0.01)
+    raise TimeoutError(path)
+
+
+def is_gone(pid: int) -> bool:
+    for _ in range(500):
+        if not is_alive(pid):
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def test_a_worker_answers(build: Build, events: list[Event], model: Path, tmp_path: Path) -> None:
+    answer = build.ensure(toys.artifact(model))
+    assert str(answer.why) == "never built"
+    assert build.store.path(answer.blob("m.xml")).read_text() == "ABCCPU"
+    assert [(e.what, e.stage) for e in events] == [("run", "load"), ("made", "load"), ("run", "emit"), ("made", "emit")]
+
+
+def test_a_worker_answers_as_this_process_would(build: Build, model: Path, tmp_path: Path) -> None:
+    there = build.ensure(toys.artifact(model))
+    here = Build.open(tmp_path / "another").ensure(toys.artifact(model))
+    assert here.key == there.key
+    assert here.record.results == there.record.results
+
+
+def test_a_hit_starts_no_worker(build: Build, pool: Pool, model: Path, tmp_path: Path) -> None:
+    Build.open(tmp_path / "cache").ensure(toys.artifact(model))
+    assert build.ensure(toys.artifact(model)).was_hit
+    assert pool._workers == []
+
+
+def test_a_worker_lives_on(build: Build, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    for n in range(3):
+        build.ensure(toys.trouble("nothing", n=n, log=str(log)))
+    assert len(set(workers(log))) == 1
+
+
+def test_an_error_comes_back_whole(build: Build) -> None:
+    with pytest.raises(UnsupportedModel) as caught:
+        build.ensure(toys.trouble("refuse", "resnet50"))
+    assert caught.value.operators["Foo"][0] == 2
+    assert caught.value.notes == ["in misbehave of resnet50"]
+
+
+def test_an_unexpected_error_is_a_bug_with_its_traceback(build: Build) -> None:
+    with pytest.raises(Bug, match="ZeroDivisionError: a bug") as caught:
+        build.ensure(toys.trouble("break"))
+    assert "toys.py" in caught.value.__notes__[-1]
+
+
+def test_a_killed_worker_fails_its_job_and_no_other(build: Build, events: list[Event]) -> None:
+    with ThreadPoolExecutor(2) as threads:
+        good = threads.submit(build.ensure, toys.trouble("sleep", "good", seconds=0.5))
+        bad = threads.submit(build.ensure, toys.trouble("die", "bad"))
+        with pytest.raises(StageError, match=r"misbehave of bad: its worker was killed by SIGKILL \(out of memory\?\)"):
+            bad.result(10)
+        assert good.result(10).record.outputs
+    assert [e.why for e in events if e.what == "failed"] == ["its worker was killed by SIGKILL (out of memory?)"]
+    assert build.ensure(toys.trouble("nothing")).record.outputs
+
+
+def test_a_worker_that_left_a_child_with_its_socket_is_seen_to_be_dead(build: Build) -> None:
+    started = time.monotonic()
+    with pytest.raises(StageError, match="SIGKILL"):
+        build.ensure(toys.trouble("fork"))
+    assert time.monotonic() - started < 2.5
+
+
+def test_last_words_are_quoted(build: Build) -> None:
+    with pytest.raises(StageError, match="ended with exit code 3") as caught:
+        build.ensure(toys.trouble("exit"))
+    assert "these are my last words" in caught.value.notes[0]
+
+
+def test_a_worker_that_dies_idle_is_replaced(build: Build, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    build.ensure(toys.trouble("nothing", n=1, log=str(log)))
+    os.kill(int(workers(log)[0]), signal.SIGKILL)
+    build.ensure(toys.trouble("nothing", n=2, log=str(log)))
+    assert len(set(workers(log))) == 2
+
+
+def test_a_worker_that_cannot_start_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    with Pool(1, tmp_path / "cache") as pool, pytest.raises(StageError, match="no worker can be started") as caught:
+        pool.run(toys.trouble("nothing"), timeout=None, listener=lambda _: None)
+    assert "ModuleNotFoundError" in caught.value.notes[0]
+
+
+def test_too_slow_a_job_is_stopped_with_all_it_started(build: Build, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with pytest.raises(StageError, match=r"misbehave of m: took longer than 1\.5 s and was stopped"):
+        build.ensure(toys.trouble("hang", log=str(log)), timeout=1.5)
+    worker, started = workers(log)
+    assert is_gone(int(worker))
+    assert is_gone(int(started))
+
+
+def test_workers_lead_groups_of_their_own(build: Build, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    build.ensure(toys.trouble("nothing", log=str(log)))
+    pid = int(workers(log)[0])
+    assert os.getsid(pid) == os.getpgid(pid) == pid
+
+
+def test_killing_the_pool_stops_everyone_at_once(build: Build, pool: Pool, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    errors: list[str] = []
+
+    def ask(subject: str) -> None:
+        try:
+            build.ensure(toys.trouble("sleep", subject, n=subject, seconds=30, log=str(log)))
+        except StageError as error:
+            errors.append(str(error))
+
+    threads = [threading.Thread(target=ask, args=(name,)) for name in "abc"]  # one of them waits for its turn
+    for thread in threads:
+        thread.start()
+    while not log.exists() or len(workers(log)) < 2:
+        time.sleep(0.01)
+    pool.kill()
+    for thread in threads:
+        thread.join(5)
+    assert errors == ["the build was stopped"] * 3
+    assert all(is_gone(int(pid)) for pid in workers(log))
+
+
+def test_a_closed_pool_lets_its_workers_tidy_up(tmp_path: Path, model: Path) -> None:
+    with Pool(1, tmp_path / "cache") as pool:
+        Build.open(tmp_path / "cache", pool=pool).ensure(toys.artifact(model))
+    assert list((tmp_path / "cache" / "store" / "v1" / "drafts").iterdir()) == []
+
+
+def test_a_fork_has_workers_of_its_own(build: Build, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    build.ensure(toys.trouble("nothing", n=1, log=str(log)))
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            build.ensure(toys.trouble("nothing", n=2, log=str(log)))
+            code = 0
+        finally:
+            os._exit(code)
+    assert os.waitpid(child, 0)[1] == 0
+    build.ensure(toys.trouble("nothing", n=3, log=str(log)))
+    first, forked, second = workers(log)
+    assert first == second != forked
+
+
+PARENT = """
+import sys, threading; from pathlib import Path; import toys; from modelbuild.stages import Build, Pool
+root = Path(sys.argv[1])
+build = Build.open(root / "cache", pool=Pool(1, root / "cache"))
+build.ensure(toys.trouble("sleep", seconds=60, log=str(root / "log")))
+"""
+
+
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_a_busy_worker_does_not_outlive_its_build(tmp_path: Path, sent: signal.Signals) -> None:
+    path = os.pathsep.join([str(Path(toys.__file__).parent), *sys.path])
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT, str(tmp_path)], env={**os.environ, "PYTHONPATH": path}, stderr=subprocess.DEVNULL
+    )
+    pid = int(wait_for(tmp_path / "log").split()[1])
+    parent.send_signal(sent)
+    assert parent.wait(5) != 0
+    assert is_gone(pid)
+    assert not list((tmp_path / "cache" / "store" / "v1").glob("records/*/*"))
+
+
+def test_errors_cross_processes() -> None:
+    error = UnsupportedModel({"Foo": (1, "why")})
+    error.add_note("in a")
+    back = error_of(plain_error(error))
+    assert isinstance(back, UnsupportedModel)
+    assert (str(back), back.notes) == (str(error), ["in a"])
+
+
+def test_running_out_of_memory_is_the_jobs_failure() -> None:
+    assert str(error_of(plain_error(MemoryError()))) == "out of memory"
+
+
+def test_only_errors_of_ours_are_made_from_data() -> None:
+    with pytest.raises(Bug, match="no error of ours"):
+        error_of({"module": "builtins", "kind": "SystemExit", "arguments": [], "notes": []})
+
+
+def test_memory_is_what_the_stages_say(model: Path) -> None:
+    assert toys.artifact(model).memory() >= model.stat().st_size
+    assert Job(toys.keep, "m").memory() > 0

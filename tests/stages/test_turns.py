@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import pytest
+
+from modelbuild.errors import StageError
+from modelbuild.stages.turns import Turns
+
+SOON = 0.05
+
+
+@contextmanager
+def asking(turns: Turns, need: int) -> Iterator[threading.Event]:
+    """Somebody who asks for a turn in another thread, and has it until the block ends."""
+    has, done = threading.Event(), threading.Event()
+
+    def ask() -> None:
+        with turns.take(need):
+            has.set()
+            done.wait()
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    time.sleep(SOON)  # so that they queue in order
+    try:
+        yield has
+    finally:
+        done.set()
+        thread.join()
+
+
+def test_as_many_run_as_there_are_places() -> None:
+    turns = Turns(2, None)
+    with ExitStack() as later:
+        with asking(turns, 1) as one, asking(turns, 1) as two:
+            third = later.enter_context(asking(turns, 1))
+            assert (one.is_set(), two.is_set(), third.is_set()) == (True, True, False)
+        assert third.wait(1)
+
+
+def test_no_more_memory_is_used_than_there_is() -> None:
+    turns = Turns(4, 100)
+    with ExitStack() as later:
+        with asking(turns, 60) as one:
+            two = later.enter_context(asking(turns, 60))
+            assert (one.is_set(), two.is_set()) == (True, False)
+        assert two.wait(1)
+
+
+def test_what_needs_more_than_there_is_runs_alone() -> None:
+    turns = Turns(4, 100)
+    with ExitStack() as later:
+        with asking(turns, 10):
+            giant = later.enter_context(asking(turns, 1000))
+            assert not giant.is_set()
+        assert giant.wait(1)
+
+
+def test_a_small_need_does_not_overtake() -> None:
+    turns = Turns(4, 100)
+    with ExitStack() as later:
+        with asking(turns, 60):
+            big = later.enter_context(asking(turns, 60))
+            small = later.enter_context(asking(turns, 10))
+            assert not small.is_set()
+        assert big.wait(1)
+        assert small.wait(1)
+
+
+def test_who_waits_is_told_to_stop() -> None:
+    turns = Turns(1, None)
+    told = []
+
+    def ask() -> None:
+        try:
+            with turns.take(1):
+                pass
+        except StageError as error:
+            told.append(str(error))
+
+    with turns.take(1):
+        waiting = threading.Thread(target=ask)
+        waiting.start()
+        time.sleep(SOON)
+        turns.stop()
+        waiting.join()
+    assert told == ["the build was stopped"]
+    with pytest.raises(StageError, match="stopped"), turns.take(1):
+        pass
