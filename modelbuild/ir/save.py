@@ -44,7 +44,7 @@ def save(graph: Graph, xml_path: Path, *, rt_info: Info | None = None, digests: 
                 xml_file.write(octets)
                 if digests:
                     sha.update(octets)
-            bin_digest = weights.digest()
+            bin_digest = weights.finish()
         return Written(xml_file.tell(), weights.size, sha.hexdigest() if digests else "", bin_digest)
 
 

@@ -55,10 +55,13 @@ class Weights:
         if self._digester:
             self._digester.stop()
 
-    def digest(self) -> str:
-        """Sha256 of the whole file in hex, empty if nobody asked for it; nothing may be placed afterwards."""
+    def finish(self) -> str:
+        """Bring all of it to the disk; give its sha256 in hex, empty if nobody asked for it."""
         self._file.flush()
-        return self._digester.finish(self.size) if self._digester else ""
+        if self._digester:
+            self._digester.follow(self.size)
+        os.fsync(self._file.fileno())  # takes about as long as hashing, which goes on meanwhile
+        return self._digester.hexdigest() if self._digester else ""
 
     def place(self, tensor: Tensor) -> Place:
         """Where ``tensor`` lies; it is written unless its bytes are there already."""
@@ -126,13 +129,15 @@ class _Digester:
         self._sha = hashlib.sha256()
         self._read = 0
         self._thread = ThreadPoolExecutor(1, "digest")
+        self._last: Future[None] = self._thread.submit(self._advance, 0)
 
-    def follow(self, end: int) -> Future[None]:
+    def follow(self, end: int) -> None:
         """Hash what the file holds up to ``end``."""
-        return self._thread.submit(self._advance, end)
+        self._last = self._thread.submit(self._advance, end)
 
-    def finish(self, end: int) -> str:
-        self.follow(end).result()
+    def hexdigest(self) -> str:
+        """The digest of all that was followed; waits for it."""
+        self._last.result()
         return self._sha.hexdigest()
 
     def stop(self) -> None:
