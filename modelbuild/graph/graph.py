@@ -13,9 +13,10 @@ Invariants (checked by :func:`modelbuild.graph.verify`):
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Generic, TypeVar
 
-from modelbuild.errors import BrokenInvariant
+from modelbuild.errors import BrokenInvariant, SourceError
 from modelbuild.graph.known import infer
 from modelbuild.graph.op import Op
 from modelbuild.tensor.fact import Fact
@@ -96,7 +97,8 @@ class Node(Generic[O_co]):
 class Graph:
     """Named inputs, outputs and sinks; the body is whatever outputs and sinks reach.
 
-    ``sinks`` are nodes without a consumer that must stay: ``Assign``. Iteration gives nodes, producers first.
+    ``sinks`` are nodes without a consumer that must stay: ``Assign``. Iteration gives nodes, producers first. ``notes``
+    are for a person: what was decided on the way from the source.
     """
 
     def __init__(
@@ -110,6 +112,7 @@ class Graph:
         self.outputs = list(outputs)
         self.sinks = list(sinks)
         self.name = name
+        self.notes: list[str] = []
 
     def __iter__(self) -> Iterator[Node[Op]]:
         """Yield nodes, producers first, inputs before all. Safe to rewrite while iterating."""
@@ -185,22 +188,44 @@ class Graph:
                     pending.append(value.producer)
 
 
+@contextmanager
+def explained(node: Node[Op]) -> Iterator[None]:
+    """Say of which node a ``ValueError`` within speaks: the model contradicts itself there."""
+    try:
+        yield
+    except ValueError as why:
+        error = SourceError(f"{node.origin or node.name}: {why}")
+        for i, value in enumerate(node.inputs):
+            error.add_note(f"input {i}: {value} {value.fact}")
+        raise error from why
+
+
 def refine(changed: Iterable[Value]) -> list[Node[Op]]:
     """Carry more precise facts of ``changed`` through their users; return the nodes whose facts changed.
 
-    A fact never gets less precise: where ``infer`` knows less than before, what was known stays.
+    A fact never gets less precise: where ``infer`` knows less than before, what was known stays. Raises
+    :class:`SourceError` where a node cannot take what has become known of its inputs.
     """
     touched: dict[Node[Op], None] = {}
     pending = [user for value in changed for user, _ in value.uses]
     while pending:
         node = pending.pop()
-        facts = infer(node.op, tuple([v.fact for v in node.inputs]))
+        with explained(node):
+            facts = infer(node.op, tuple([v.fact for v in node.inputs]))
         for value, fact in zip(node.outputs, facts, strict=True):
             if improves(fact, value.fact):
                 value.fact = fact
                 touched[node] = None
                 pending.extend(user for user, _ in value.uses)
     return list(touched)
+
+
+def reinfer(node: Node[Op]) -> list[Node[Op]]:
+    """Tell a node what its operation, which was changed, knows of its outputs, and the users of these; see `refine`."""
+    for value, fact in zip(node.outputs, infer(node.op, tuple(v.fact for v in node.inputs)), strict=True):
+        if fact.refines(value.fact):
+            value.fact = fact
+    return refine(node.outputs)
 
 
 def improves(new: Fact, old: Fact) -> bool:

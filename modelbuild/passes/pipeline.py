@@ -9,16 +9,28 @@ from modelbuild.errors import UsageError
 from modelbuild.graph import Graph, verify
 from modelbuild.passes.fold import constants
 from modelbuild.passes.fuse import batch_norm, scale
-from modelbuild.passes.normalize import decided_if, idle
+from modelbuild.passes.normalize import branches, idle
 from modelbuild.rewrite import Rule, Trace, apply
 
-PHASES: Final[dict[str, tuple[Rule, ...]]] = {
-    # Folding decides conditions and shapes, and what is decided makes more to fold: one set.
-    "normalize": (*constants.RULES, *decided_if.RULES, *idle.RULES),
-    # Later, because it wants weights that are constants by now.
-    "fuse": (*batch_norm.RULES, *scale.RULES, *constants.RULES),
-}
-"""Rules by phase, in the order in which the phases run."""
+# Folding decides conditions and shapes, and what is decided makes more to fold: one set.
+NORMALIZE: Final[tuple[Rule, ...]] = (*constants.RULES, *branches.RULES, *idle.RULES)
+# Later, because it wants weights that are constants by now.
+FUSE: Final[tuple[Rule, ...]] = (*batch_norm.RULES, *scale.RULES, *constants.RULES)
+
+
+def normalize(graph: Graph, trace: Trace) -> None:
+    """What is decided is decided, what is known is computed, what does nothing goes."""
+    apply(NORMALIZE, graph, trace)
+    branches.take_only_possible_branches(graph, NORMALIZE, trace)
+
+
+def fuse(graph: Graph, trace: Trace) -> None:
+    """Constants that weights can take in go into the weights."""
+    apply(FUSE, graph, trace)
+
+
+PHASES: Final = {"normalize": normalize, "fuse": fuse}
+"""The phases, in the order in which they run."""
 
 DEFAULT: Final = tuple(PHASES)
 
@@ -26,14 +38,14 @@ DEFAULT: Final = tuple(PHASES)
 def optimize(graph: Graph, phases: Sequence[str] = DEFAULT) -> Trace:
     """Run the named phases, in the order of :data:`PHASES`; the graph is checked at the end.
 
-    Raises :class:`UsageError` for a phase that does not exist.
+    Raises :class:`UsageError` for a phase that does not exist, :class:`SourceError` where the model contradicts itself.
     """
     for name in phases:
         if name not in PHASES:
             raise UsageError(f"there is no phase {name!r}; there are {', '.join(PHASES)}")
     trace = Trace()
-    for name, rules in PHASES.items():
+    for name, run in PHASES.items():
         if name in phases:
-            apply(rules, graph, trace)
+            run(graph, trace)
     verify(graph)
     return trace

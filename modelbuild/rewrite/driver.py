@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from modelbuild.errors import BrokenRule
 from modelbuild.graph import Graph, Node, Op, Value
 from modelbuild.graph.copy import copy
-from modelbuild.graph.graph import refine
+from modelbuild.graph.graph import refine, reinfer
 from modelbuild.rewrite.pattern import matches
 from modelbuild.rewrite.rule import Rewriter, Rule, Skip
 from modelbuild.rewrite.trace import Trace
@@ -23,7 +23,6 @@ def apply(rules: Iterable[Rule], graph: Graph, trace: Trace) -> int:
     Raises :class:`BrokenRule` where a rule gives a value another type or shape, or the rules never end.
     """
     run = _Run(tuple(rules), graph, trace)
-    run.bodies()
     run.drain()
     return run.made
 
@@ -41,28 +40,31 @@ class _Run:
         self._rules_of: dict[type[Op], tuple[Rule, ...]] = {}
         self._queue = deque(nodes)
         self._queued = set(nodes)
-        self._dead: set[Node[Op]] = set()
-
-    def bodies(self) -> None:
-        """Rewrite the bodies first: what they give may settle what is outside."""
-        for node in self.graph.nodes():
-            if old := node.op.bodies():
-                new = tuple(copy(body) for body in old)
-                inner = sum(apply(self.rules, body, self.trace) for body in new)
-                if inner:
-                    self.made += inner
-                    node.op = node.op.with_bodies(*new)
-                    self._refine_node(node)
+        self._settled: set[Graph] = set()
 
     def drain(self) -> None:
         while self._queue:
             node = self._queue.popleft()
             self._queued.discard(node)
             if self._is_live(node):
+                self._rewrite_bodies(node)
                 self._rewrite(node)
 
     def _is_live(self, node: Node[Op]) -> bool:
         return any(self.graph.holds(v) for v in node.outputs) or node in self.graph.sinks
+
+    def _rewrite_bodies(self, node: Node[Op]) -> None:
+        """Rewrite the bodies of a node before itself: what they give may settle what is outside."""
+        old = node.op.bodies()
+        if not old or all(body in self._settled for body in old):
+            return
+        new = tuple(copy(body) for body in old)
+        inner = sum(apply(self.rules, body, self.trace) for body in new)
+        if inner:
+            self.made += inner
+            node.op = node.op.with_bodies(*new)
+            self._push(*reinfer(node))
+        self._settled.update(node.op.bodies())
 
     def _candidates(self, kind: type[Op]) -> tuple[Rule, ...]:
         found = self._rules_of.get(kind)
@@ -115,11 +117,3 @@ class _Run:
             if node not in self._queued:
                 self._queued.add(node)
                 self._queue.append(node)
-
-    def _refine_node(self, node: Node[Op]) -> None:
-        from modelbuild.graph.known import infer
-
-        for value, fact in zip(node.outputs, infer(node.op, tuple(v.fact for v in node.inputs)), strict=True):
-            if fact.refines(value.fact):
-                value.fact = fact
-        self._push(*refine(node.outputs))
