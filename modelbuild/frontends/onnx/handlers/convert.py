@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from modelbuild import ops
 from modelbuild.frontends.handlers import Build
 from modelbuild.frontends.onnx.handlers.lists import as_type
 from modelbuild.frontends.onnx.registry import onnx
@@ -54,13 +55,28 @@ def cast_like_24(build: Build, x: Value, target_type: Value, *, saturate: int = 
 
 
 def _cast(build: Build, x: Value, to: ElementType, *, saturate: bool = True, round_mode: str = "up") -> Value:
-    if to is ElementType.f8e8m0 and round_mode != "up":
-        raise build.refuse(f"f8e8m0 is rounded {round_mode}")
+    if to is ElementType.f8e8m0 and x.fact.dtype is not to:
+        raise build.refuse(f"{x.fact.dtype} is rounded {round_mode} to f8e8m0, the runtime rounds to the nearest")
     if ElementType.string in {x.fact.dtype, to} and x.fact.dtype is not to:
         if x.fact.value is None:
             raise build.refuse(f"{x.fact.dtype} cannot become {to} at run time")
         return build.const(_through_text(x.fact.value.numpy(), to))
+    if saturate and to in _LARGEST and x.fact.dtype.is_real:
+        return _saturated(build, x, to)
     return as_type(build, x, to)
+
+
+_LARGEST = {ElementType.f8e4m3: 448.0, ElementType.f8e5m2: 57344.0}
+
+
+def _saturated(build: Build, x: Value, to: ElementType) -> Value:
+    """What is too large becomes the largest number, and NaN stays.
+
+    The runtime's conversion makes NaN or infinity of what is too large, and its clamp a number of NaN.
+    """
+    most = _LARGEST[to]
+    clamped = build(ops.Convert(to), build(ops.Clamp(-most, most), x))
+    return build(ops.Select(), build(ops.IsNaN(), x), build(ops.Convert(to), x), clamped)
 
 
 def _through_text(array: Array, to: ElementType) -> Array:

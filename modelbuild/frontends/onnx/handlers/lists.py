@@ -46,3 +46,8 @@ def zero(build: Build, dtype: ElementType) -> Value:
 def repeated(build: Build, number: int, like: Value) -> Value:
     """A list of i64 as long as ``like``, which may become known only at run time."""
     return build(ops.Broadcast(), build.scalar(number), shape_of(build, like))
+
+
+def from_front(build: Build, axes: Value, rank: int) -> Value:
+    """A list of axes, counted from the front."""
+    return build(ops.FloorMod(), as_type(build, as_list(build, axes), ElementType.i64), build.scalar(rank))

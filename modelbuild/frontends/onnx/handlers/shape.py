@@ -6,7 +6,7 @@ import numpy as np
 
 from modelbuild import ops
 from modelbuild.frontends.handlers import Build, Ints
-from modelbuild.frontends.onnx.handlers.lists import as_list, as_type, joined, shape_of
+from modelbuild.frontends.onnx.handlers.lists import as_list, as_type, from_front, joined, repeated, shape_of
 from modelbuild.frontends.onnx.registry import onnx
 from modelbuild.graph import Value
 from modelbuild.tensor.dtype import ElementType
@@ -94,7 +94,21 @@ def unsqueeze_13(build: Build, data: Value, axes: Value) -> Value:
 
 
 def _unsqueeze(build: Build, data: Value, axes: Value) -> Value:
+    if axes.fact.ints is None and data.fact.rank is not None and axes.fact.static_shape:
+        return _with_new_axes(build, data, axes, data.fact.rank + axes.fact.static_shape[0])
     return data if axes.fact.ints == () else build(ops.Unsqueeze(), data, axes)
+
+
+def _with_new_axes(build: Build, data: Value, axes: Value, rank: int) -> Value:
+    """Unsqueeze along axes that are computed at run time, which leaves the rank known.
+
+    The extents go to those places of a list of ones that no new axis takes.
+    """
+    ones, first = build.ints(*(1,) * rank), build.scalar(0)
+    taken = from_front(build, axes, rank)
+    free = build(ops.ScatterElementsUpdate(), ones, taken, repeated(build, 0, taken), first)
+    places = as_list(build, build(ops.NonZero(), free))
+    return build(ops.Reshape(), data, build(ops.ScatterElementsUpdate(), ones, places, shape_of(build, data), first))
 
 
 @onnx.op("Expand", since=8)
@@ -104,46 +118,25 @@ def expand(build: Build, x: Value, shape: Value) -> Value:
 
 @onnx.op("Tile", since=6)
 def tile(build: Build, x: Value, repeats: Value) -> Value:
-    return build(ops.Tile(), x, repeats)
+    if repeats.fact.ints is not None or x.fact.rank is None:
+        return build(ops.Tile(), x, repeats)
+    return _tiled(build, x, as_type(build, repeats, ElementType.i64), x.fact.rank)
 
 
-@onnx.op("Dropout", since=6)
-def dropout_6(build: Build, data: Value, *, is_test: int = 0, ratio: float = 0.5) -> tuple[Value, Value | None]:
-    return data, _nothing_dropped(build, data, data.fact.dtype)
+def _tiled(build: Build, x: Value, repeats: Value, rank: int) -> Value:
+    """Tile by numbers that are computed at run time, from which the runtime's Tile makes garbage (2026.4, CPU).
+
+    Each axis gets one before it, which grows to the number of repeats.
+    """
+    extents, ones = shape_of(build, x), build.ints(*(1,) * rank)
+    apart = build(ops.Reshape(), x, _interleaved(build, ones, extents))
+    grown = build(ops.Broadcast(), apart, _interleaved(build, repeats, extents))
+    return build(ops.Reshape(), grown, build(ops.Multiply(), repeats, extents))
 
 
-@onnx.op("Dropout", since=7)
-def dropout_7(build: Build, data: Value, *, ratio: float = 0.5) -> tuple[Value, Value | None]:
-    return data, _nothing_dropped(build, data, data.fact.dtype)
-
-
-@onnx.op("Dropout", since=10)
-def dropout_10(build: Build, data: Value, *, ratio: float = 0.5) -> tuple[Value, Value | None]:
-    return data, _nothing_dropped(build, data, ElementType.boolean)
-
-
-@onnx.op("Dropout", since=12)
-def dropout_12(
-    build: Build,
-    data: Value,
-    ratio: Value | None = None,
-    training_mode: Value | None = None,
-    *,
-    seed: int | None = None,
-) -> tuple[Value, Value | None]:
-    if training_mode is not None and training_mode.fact.ints != (0,) and not _is_zero(ratio):
-        raise build.refuse("it drops at random, being in training mode; export the model for inference")
-    return data, _nothing_dropped(build, data, ElementType.boolean)
-
-
-def _is_zero(ratio: Value | None) -> bool:
-    return ratio is not None and ratio.fact.value is not None and not ratio.fact.value.numpy().any()
-
-
-def _nothing_dropped(build: Build, data: Value, dtype: ElementType) -> Value | None:
-    if not build.wants(1):
-        return None
-    return build(ops.Broadcast(), build.scalar(1, dtype), shape_of(build, data))
+def _interleaved(build: Build, first: Value, second: Value) -> Value:
+    columns = (build(ops.Unsqueeze(), numbers, build.scalar(1)) for numbers in (first, second))
+    return build(ops.Reshape(), build(ops.Concat(1), *columns), build.ints(-1))
 
 
 @onnx.op("CenterCropPad", since=18)

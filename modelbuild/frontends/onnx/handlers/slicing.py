@@ -9,6 +9,7 @@ from modelbuild.frontends.onnx.handlers.lists import (
     as_scalar,
     as_type,
     extent_of,
+    from_front,
     joined,
     repeated,
     zero,
@@ -19,8 +20,8 @@ from modelbuild.tensor.dtype import ElementType
 
 
 @onnx.op("Concat", since=4)
-def concat(build: Build, *inputs: Value, axis: int) -> Value:
-    return inputs[0] if len(inputs) == 1 else build(ops.Concat(axis), *inputs)
+def concat(build: Build, first: Value, *rest: Value, axis: int) -> Value:
+    return build(ops.Concat(axis), first, *rest) if rest else first
 
 
 @onnx.op("Slice", since=1)
@@ -111,8 +112,8 @@ def _on_all_axes(build: Build, data: Value, pads: Value, axes: Value | None) -> 
     if axes is None:
         return pads
     rank = build.rank(data)
-    where = [build.axis(a, rank) for a in build.known_ints(axes, "axes")]
-    places = build.ints(*where, *(rank + a for a in where))
+    before = from_front(build, axes, rank)
+    places = build(ops.Concat(0), before, build(ops.Add(), before, build.scalar(rank)))
     numbers = as_type(build, pads, ElementType.i64)
     return build(ops.ScatterElementsUpdate(), build.ints(*(0,) * (2 * rank)), places, numbers, build.scalar(0))
 
