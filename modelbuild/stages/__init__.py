@@ -7,7 +7,7 @@ A stage is a pure function of files::
 
 A `Job` asks a stage for a subject; jobs name the jobs and files that they read. `Build.ensure` answers from the store
 or runs what is missing; `Build.forecast` says what that would be and why, and runs nothing. `Build.deliver` lays
-answers out as files. A `Pool` runs jobs in worker processes.
+answers out as files. A `Pool` (``modelbuild.stages.pool``) runs jobs in worker processes.
 
 The key of an answer (`stages.key`) is everything that it depends on: the stage, its code, the params, the versions of
 packages, the digests of the inputs' results by role. Equal keys have equal answers on every machine; a job whose
@@ -20,7 +20,6 @@ from modelbuild.stages.inputs import Inputs
 from modelbuild.stages.job import FileInput, Job
 from modelbuild.stages.key import Key
 from modelbuild.stages.outputs import Outputs
-from modelbuild.stages.pool import Pool
 from modelbuild.stages.reason import Reason
 from modelbuild.stages.stage import Params, Stage, stage
 
@@ -36,7 +35,6 @@ __all__ = [
     "Listener",
     "Outputs",
     "Params",
-    "Pool",
     "Reason",
     "Stage",
     "stage",

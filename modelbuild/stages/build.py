@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from modelbuild import digest
 from modelbuild.errors import SourceError, StageError, StoreError
@@ -20,10 +20,12 @@ from modelbuild.stages.inputs import Answered, Inputs
 from modelbuild.stages.job import FileInput, Job, Source
 from modelbuild.stages.key import Code, Given, Key, key_of
 from modelbuild.stages.outputs import Outputs
-from modelbuild.stages.pool import Pool
 from modelbuild.stages.reason import Reason
 from modelbuild.stages.shelf import Shelf
 from modelbuild.store import Blob, LocalStore, Lost, Record, Store, deliver
+
+if TYPE_CHECKING:
+    from modelbuild.stages.pool import Pool
 
 _HEALINGS = 5
 _PATIENCE = 600.0

@@ -6,7 +6,6 @@ import json
 import socket
 import struct
 import threading
-import traceback
 from contextlib import suppress
 from importlib import import_module
 from typing import Any
@@ -71,6 +70,8 @@ def plain_error(error: Exception) -> dict[str, Any]:
         case MemoryError():
             return plain_error(_with(StageError("out of memory"), notes))
         case _:
+            import traceback
+
             told = "".join(traceback.format_exception(error)).rstrip()
             return plain_error(_with(Bug(f"{type(error).__name__}: {error}"), [*notes, told]))
 

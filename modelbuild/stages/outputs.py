@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from modelbuild.errors import Bug
 from modelbuild.store import Blob, Kind, Output, Store
 from modelbuild.store.record import Tally
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 T = TypeVar("T")
 
@@ -40,6 +42,8 @@ class Draft:
             self._tally.update(view)
             return self._file.write(view)
         if self._thread is None:
+            from concurrent.futures import ThreadPoolExecutor
+
             self._thread = ThreadPoolExecutor(1, "hash")
         counting = self._thread.submit(self._tally.update, view)
         try:

@@ -16,8 +16,9 @@ import pytest
 import toys
 
 from modelbuild.errors import Bug, StageError, UnsupportedModel
-from modelbuild.stages import Build, Event, Job, Pool
+from modelbuild.stages import Build, Event, Job
 from modelbuild.stages.channel import error_of, plain_error
+from modelbuild.stages.pool import Pool
 
 
 @pytest.fixture
@@ -213,7 +214,8 @@ def test_a_fork_has_workers_of_its_own(build: Build, tmp_path: Path) -> None:
 
 
 PARENT = """
-import sys, threading; from pathlib import Path; import toys; from modelbuild.stages import Build, Pool
+import sys; from pathlib import Path
+import toys; from modelbuild.stages import Build; from modelbuild.stages.pool import Pool
 root = Path(sys.argv[1])
 build = Build.open(root / "cache", pool=Pool(1, root / "cache"))
 build.ensure(toys.trouble("sleep", seconds=60, log=str(root / "log")))
