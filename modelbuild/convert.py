@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from modelbuild.errors import UsageError
 from modelbuild.frontends.load import load, read_source
 from modelbuild.graph import Graph
-from modelbuild.manifest.model import Bound, Dim, InputSpec
 from modelbuild.passes.pipeline import DEFAULT, optimize
 from modelbuild.passes.specialize import specialize
 from modelbuild.tensor.dtype import ElementType
 
 if TYPE_CHECKING:
+    from modelbuild.manifest.model import Dim, InputSpec
     from modelbuild.ir import Written
 
 GivenDim = int | str | None | tuple[int, int | None]
@@ -62,6 +62,10 @@ def input_specs(
 ) -> tuple[InputSpec, ...]:
     """One specification an input from options by name; raises :class:`UsageError` for what is not a shape or type."""
     names = dict.fromkeys((*shapes, *types, *layouts))
+    if not names:
+        return ()
+    from modelbuild.manifest.model import InputSpec
+
     return tuple(
         InputSpec(
             name,
@@ -81,6 +85,8 @@ def _element_type(given: str | ElementType) -> ElementType:
 
 
 def _extent(given: GivenDim, name: str) -> Dim:
+    from modelbuild.manifest.model import Bound
+
     match given:
         case None | -1 | "?" | "-1":
             return None

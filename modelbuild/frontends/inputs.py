@@ -7,15 +7,19 @@ Convert behind the new input, and a layout is a note on it.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from modelbuild import ops
 from modelbuild.errors import UsageError
 from modelbuild.frontends.source import SourceModel, SourceType, SourceValue
 from modelbuild.graph import Graph, Node, Op
 from modelbuild.graph.structure import Parameter
-from modelbuild.manifest.model import Bound, InputSpec
 from modelbuild.tensor.dtype import ElementType
+
+if TYPE_CHECKING:
+    from modelbuild.manifest.model import Bound, InputSpec
 
 
 def with_shapes(model: SourceModel, specs: Iterable[InputSpec]) -> SourceModel:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from modelbuild.errors import BuildError, UsageError
 from modelbuild.frontends.inputs import apply_types, with_shapes
 from modelbuild.frontends.onnx import frontend as onnx_frontend
 from modelbuild.frontends.source import SourceModel
 from modelbuild.graph import Graph
-from modelbuild.manifest.model import InputSpec
+
+if TYPE_CHECKING:
+    from modelbuild.manifest.model import InputSpec
 
 
 def read_source(path: Path) -> SourceModel:

@@ -6,10 +6,13 @@ read in a subgraph. Nodes come in an order in which values are made before they 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, TypeAlias
+import math
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from modelbuild.tensor.storage import Tensor
+import msgspec
+import numpy as np
+
+from modelbuild.tensor.storage import InMemory, Tensor
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,11 +20,13 @@ if TYPE_CHECKING:
 
     from modelbuild.tensor.dtype import ElementType, Ints
 
+LARGEST_SPARSE: Final = 1 << 26
+"""Sparse tensors of up to so many elements are made dense; a file of a few bytes must not ask for gigabytes."""
+
 Kind: TypeAlias = Literal["tensor", "sequence", "optional", "map", "sparse_tensor"]
 
 
-@dataclass(frozen=True, slots=True)
-class SourceType:
+class SourceType(msgspec.Struct, frozen=True):
     """What a value is declared to be.
 
     A dimension is a number, a symbol's name, or None where nothing is said; ``shape`` is None where not even the rank
@@ -34,24 +39,35 @@ class SourceType:
     element: SourceType | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SparseTensor:
+class SparseTensor(msgspec.Struct, frozen=True):
     """Values at indices (linear, or a row of coordinates each) of an otherwise zero tensor of shape ``dims``."""
 
     values: Tensor
     indices: Tensor
     dims: Ints
 
+    def dense(self) -> InMemory:
+        """Give the tensor with its zeros; ``ValueError`` for indices outside of it, or a size not worth filling in."""
+        size = math.prod(self.dims)
+        if size > LARGEST_SPARSE:
+            raise ValueError(f"it has {size} elements, at most {LARGEST_SPARSE} are filled in")
+        indices, values = self.indices.numpy(), self.values.numpy()
+        if indices.ndim == 2:
+            indices = np.ravel_multi_index(tuple(indices.T), self.dims)
+        if indices.size and not 0 <= indices.min() <= indices.max() < size:
+            raise ValueError(f"indices from {indices.min()} to {indices.max()} for {size} elements")
+        made = np.zeros(size, values.dtype)
+        made[indices] = values
+        return InMemory(made.reshape(self.dims))
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+
+class Reference(msgspec.Struct, frozen=True):
     """An attribute within a function's body that takes the value of the function's attribute of this name."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SourceNode:
+class SourceNode(msgspec.Struct, frozen=True, eq=False):
     """An operator's use. ``domain`` is empty for the framework's own operators; an absent input is an empty name."""
 
     op: str
@@ -67,32 +83,29 @@ class SourceNode:
         return f"{self.domain}.{self.op} {name!r}" if self.domain else f"{self.op} {name!r}"
 
 
-@dataclass(frozen=True, slots=True)
-class SourceValue:
+class SourceValue(msgspec.Struct, frozen=True):
     """A graph's input or output; its type is None where the file does not say."""
 
     name: str
     type: SourceType | None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SourceGraph:
+class SourceGraph(msgspec.Struct, frozen=True, eq=False):
     """Nodes and constants; ``values`` are the types declared for names within."""
 
     name: str
     inputs: tuple[SourceValue, ...]
     outputs: tuple[SourceValue, ...]
     nodes: tuple[SourceNode, ...]
-    initializers: Mapping[str, Tensor | SparseTensor] = field(default_factory=dict)
-    values: Mapping[str, SourceType] = field(default_factory=dict)
+    initializers: Mapping[str, Tensor | SparseTensor] = msgspec.field(default_factory=dict)
+    values: Mapping[str, SourceType] = msgspec.field(default_factory=dict)
 
 
 Scalar: TypeAlias = int | float | str | bytes | Tensor | SparseTensor | SourceGraph | SourceType | Reference
 Attribute: TypeAlias = Scalar | tuple[Scalar, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SourceFunction:
+class SourceFunction(msgspec.Struct, frozen=True, eq=False):
     """An operator that the model itself defines. ``attributes`` have no default; ``defaults`` are those that have."""
 
     name: str
@@ -106,8 +119,7 @@ class SourceFunction:
     opsets: Mapping[str, int]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SourceModel:
+class SourceModel(msgspec.Struct, frozen=True, eq=False):
     """A whole model. ``files`` are all that it consists of, the one that was opened first."""
 
     graph: SourceGraph
