@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from modelbuild.tensor.dtype import ElementType, Ints
 
-LARGEST_SPARSE: Final = 1 << 26
+LARGEST_SPARSE: Final = 1 << 24
 """Sparse tensors of up to so many elements are made dense; a file of a few bytes must not ask for gigabytes."""
 
 Kind: TypeAlias = Literal["tensor", "sequence", "optional", "map", "sparse_tensor"]

@@ -75,8 +75,8 @@ def _saturated(build: Build, x: Value, to: ElementType) -> Value:
     The runtime's conversion makes NaN or infinity of what is too large, and its clamp a number of NaN.
     """
     most = _LARGEST[to]
-    clamped = build(ops.Convert(to), build(ops.Clamp(-most, most), x))
-    return build(ops.Select(), build(ops.IsNaN(), x), build(ops.Convert(to), x), clamped)
+    clamped = build(ops.Clamp(-most, most), x)
+    return build(ops.Convert(to), build(ops.Select(), build(ops.IsNaN(), x), x, clamped))
 
 
 def _through_text(array: Array, to: ElementType) -> Array:
