@@ -49,6 +49,10 @@ CASE = re.compile(
 )
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="take what is emitted now as what is right")
+
+
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.File | None:
     if file_path.suffix == ".txt" and file_path.parent.name == "rewrites":
         return RewriteFile.from_parent(parent, path=file_path)
