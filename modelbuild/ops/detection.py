@@ -21,7 +21,7 @@ class BoxEncoding(StrEnum):
 
 
 class NonMaxSuppression(Op, frozen=True):
-    """Picks boxes by score, passing over those that overlap one picked before.
+    """Picks boxes by score, passing over those that overlap one picked before as much as the threshold or more.
 
     Inputs: boxes [batch, boxes, 4], scores [batch, classes, boxes], and up to four numbers: most boxes a class,
     greatest overlap, least score, sigma of the soft form. Outputs: [picked, 3] of batch, class and box; the same with
@@ -78,7 +78,7 @@ def _suppress(corners: Array, scores: Array, most: int, overlap: float, least: f
     for box in np.argsort(-scores, kind="stable"):
         if len(kept) == most or not scores[box] > least:
             break
-        if all(_overlap(corners[box], corners[other]) <= overlap for other in kept):
+        if all(_overlap(corners[box], corners[other]) < overlap for other in kept):
             kept.append(int(box))
     return kept
 
