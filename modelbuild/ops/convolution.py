@@ -81,11 +81,11 @@ class Window(msgspec.Struct, frozen=True):
         pads = self.pads_begin[axis] + self.pads_end[axis] if self.auto_pad is Padding.EXPLICIT else 0
         return (extent - 1) * self.strides[axis] + self.reach(axis, kernel) - pads
 
-    def patches(self, x: Array, kernel: Ints, fill: Any) -> Array:
-        """``x`` (N, C, then spatial axes) as N, C, positions…, kernel…"""
+    def patches(self, x: Array, kernel: Ints) -> Array:
+        """``x`` (N, C, then spatial axes) as N, C, positions…, kernel…; padding is zero."""
         n = len(kernel)
         pads = [self.pads(i, x.shape[2 + i], kernel[i]) for i in range(n)]
-        padded = np.pad(x, [(0, 0), (0, 0), *pads], constant_values=fill)
+        padded = np.pad(x, [(0, 0), (0, 0), *pads])
         reach = tuple(d * (k - 1) + 1 for d, k in zip(self.dilations, kernel, strict=True))
         every: list[Any] = [slice(None, None, step) for step in (1, 1, *self.strides)]
         within: list[Any] = [slice(None, None, step) for step in self.dilations]
@@ -294,7 +294,7 @@ def _unslid(op: Backprop, data: Fact, out: Dim, kernel: list[Dim], output_shape:
 def _convolve(window: Window, data: Array, filters: Array) -> Array:
     n = data.ndim - 2
     wide = np.result_type(data.dtype, np.float32) if data.dtype.kind not in "iu" else data.dtype
-    patches = window.patches(data.astype(wide, copy=False), filters.shape[2:], 0)
+    patches = window.patches(data.astype(wide, copy=False), filters.shape[2:])
     y = np.tensordot(patches, filters.astype(wide), axes=([1, *range(2 + n, 2 + 2 * n)], range(1, 2 + n)))
     return np.moveaxis(y, -1, 1).astype(data.dtype, copy=False)
 

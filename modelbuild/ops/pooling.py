@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import StrEnum
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
@@ -45,8 +45,8 @@ class MaxPool(Op, frozen=True):
     def evaluate(self, data: Array) -> tuple[Array, Array]:
         where = np.arange(int(np.prod(data.shape[self.axis :]))).reshape(data.shape[self.axis :])
         frame = Frame.of(self.window, self.kernel, self.rounding_type, data)
-        values = frame.flat_patches(data, np.zeros((), data.dtype))
-        indices = frame.flat_patches(np.broadcast_to(where, data.shape), -1)
+        values = frame.flat_patches(data, padding=0, beyond=0)
+        indices = frame.flat_patches(np.broadcast_to(where, data.shape), padding=-1, beyond=-1)
         lowest = np.iinfo(data.dtype).min if data.dtype.kind in "iu" else data.dtype.type("-inf")
         best = np.where(indices < 0, lowest, values).argmax(-1)[..., None]
         chosen = np.take_along_axis(indices, best, -1)[..., 0]
@@ -83,9 +83,10 @@ class AvgPool(Op, frozen=True):
     def evaluate(self, data: Array) -> Array:
         frame = Frame.of(self.window, self.kernel, self.rounding_type, data)
         wide = data if data.dtype.kind in "iu" else data.astype(np.result_type(data.dtype, np.float32))
-        total = frame.flat_patches(wide, 0).sum(-1)
-        counted = np.ones((1, 1, *data.shape[2:]), np.int64)
-        return np.asarray(total / frame.flat_patches(counted, int(not self.exclude_pad)).sum(-1)).astype(data.dtype)
+        total = frame.flat_patches(wide, padding=0, beyond=0).sum(-1)
+        ones = np.ones((1, 1, *data.shape[2:]), np.int64)
+        count = frame.flat_patches(ones, padding=int(not self.exclude_pad), beyond=0).sum(-1)
+        return np.asarray(total / count).astype(data.dtype)
 
 
 class AvgPool14(AvgPool, frozen=True):
@@ -178,11 +179,11 @@ class Frame(NamedTuple):
         zeros = (0,) * len(kernel)
         return cls(Window(window.strides, window.dilations, zeros, zeros), kernel, pads, beyond)
 
-    def flat_patches(self, x: Array, padding: Any) -> Array:
-        """N, C, positions…, all that a window covers. Padding has the value given, beyond it there is nothing: 0."""
+    def flat_patches(self, x: Array, *, padding: int, beyond: int) -> Array:
+        """N, C, positions…, all that a window covers; these values stand in the padding and beyond it."""
         none = [(0, 0), (0, 0)]
         filled = np.pad(x, [*none, *self.pads], constant_values=padding)
-        patches = self.window.patches(np.pad(filled, [*none, *self.beyond]), self.kernel, 0)
+        patches = self.window.patches(np.pad(filled, [*none, *self.beyond], constant_values=beyond), self.kernel)
         return patches.reshape(*patches.shape[: 2 + len(self.kernel)], -1)
 
 

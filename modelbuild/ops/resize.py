@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from itertools import product
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -35,7 +35,7 @@ class Coordinates(StrEnum):
     TF_HALF_PIXEL_FOR_NN = "tf_half_pixel_for_nn"
     ALIGN_CORNERS = "align_corners"
 
-    def source(self, out: Array, scale: float, extent: int, wanted: int) -> Array:
+    def source(self, out: Array, scale: float | np.floating[Any], extent: int, wanted: int) -> Array:
         match self:
             case Coordinates.HALF_PIXEL:
                 return np.asarray((out + 0.5) / scale - 0.5)
@@ -130,7 +130,8 @@ class Interpolate(Op, frozen=True):
 
     def _weights(self, extent: int, wanted: int, scale: float) -> Array:
         """The share of each input element (columns) in each output element (rows) along one axis."""
-        at = self.coordinate_transformation_mode.source(np.arange(wanted, dtype=np.float64), scale, extent, wanted)
+        out = np.arange(wanted, dtype=np.float32)  # in single precision, as the runtime does it: floors depend on it
+        at = self.coordinate_transformation_mode.source(out, np.float32(scale), extent, wanted)
         if self.mode is Resampling.NEAREST:
             near = self.nearest_mode.round(at, shrinks=scale < 1).clip(0, extent - 1).astype(int)
             return np.asarray(np.eye(extent)[near])
@@ -216,10 +217,11 @@ class GridSample(Op, frozen=True):
 
     def evaluate(self, data: Array, grid: Array) -> Array:
         height, width = data.shape[2:]
-        x = self._unscaled(grid[..., 0].astype(np.float64), width)
-        y = self._unscaled(grid[..., 1].astype(np.float64), height)
+        x, y = (self._unscaled(grid[..., i].astype(np.float32), n) for i, n in enumerate((width, height)))
         if self.mode is GridSampling.NEAREST:
             return self._read(data, np.rint(y), np.rint(x)).astype(data.dtype)
+        if self.mode is GridSampling.BILINEAR:
+            x, y = self._inside(x, width), self._inside(y, height)
         steps = range(-1, 3) if self.mode is GridSampling.BICUBIC else range(2)
         total = np.zeros((*data.shape[:2], *grid.shape[1:3]))
         for dy, dx in product(steps, steps):
@@ -229,9 +231,8 @@ class GridSample(Op, frozen=True):
         return total.astype(data.dtype)
 
     def _unscaled(self, at: Array, extent: int) -> Array:
-        """Place in elements of a coordinate in -1..1, inside the image where the mode says so for every tap."""
-        place = (at + 1) / 2 * (extent - 1) if self.align_corners else ((at + 1) * extent - 1) / 2
-        return np.asarray(place) if self.mode is GridSampling.BICUBIC else self._inside(place, extent)
+        """The place, in elements, of a coordinate in -1..1."""
+        return np.asarray((at + 1) / 2 * (extent - 1) if self.align_corners else ((at + 1) * extent - 1) / 2)
 
     def _inside(self, place: Array, extent: int) -> Array:
         if self.padding_mode is Outside.BORDER:

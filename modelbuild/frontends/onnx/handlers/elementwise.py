@@ -110,17 +110,29 @@ def mod(build: Build, a: Value, b: Value, *, fmod: int = 0) -> Value:
 
 @onnx.op("BitShift", since=11)
 def bit_shift(build: Build, x: Value, y: Value, *, direction: str) -> Value:
+    """By as many bits as there are, or more, or fewer than none: all are shifted out."""
     if direction not in {"LEFT", "RIGHT"}:
         raise ValueError(f"direction is {direction!r}, neither LEFT nor RIGHT")
-    return build(ops.BitwiseLeftShift() if direction == "LEFT" else ops.BitwiseRightShift(), x, y)
+    shift = ops.BitwiseLeftShift() if direction == "LEFT" else ops.BitwiseRightShift()
+    dtype = x.fact.dtype
+    amounts = y.fact.ints
+    if amounts is not None and all(0 <= n < dtype.bits for n in amounts):
+        return build(shift, x, y)
+    fits = build(ops.Less(), y, build.scalar(dtype.bits, dtype))
+    if dtype.is_signed_integer:
+        fits = build(ops.LogicalAnd(), fits, build(ops.GreaterEqual(), y, number(build, 0, y)))
+    if direction == "RIGHT" and dtype.is_signed_integer:
+        return build(shift, x, build(ops.Select(), fits, y, build.scalar(dtype.bits - 1, dtype)))
+    within = build(ops.Select(), fits, y, number(build, 0, y))
+    return build(ops.Select(), fits, build(shift, x, within), number(build, 0, x))
 
 
 # --- any number of inputs --------------------------------------------------------------------------------------------
 
 
 def _variadic(op: Op) -> Callable[..., Value]:
-    def handler(build: Build, *data: Value) -> Value:
-        return joined(build, op, data)
+    def handler(build: Build, first: Value, *others: Value) -> Value:
+        return joined(build, op, (first, *others))
 
     return handler
 
@@ -135,6 +147,6 @@ for _name, _op in {"Max": ops.Maximum(), "Min": ops.Minimum(), "Sum": ops.Add()}
 
 
 @onnx.op("Mean")
-def mean(build: Build, *data: Value) -> Value:
-    total = joined(build, ops.Add(), data)
-    return build(ops.Divide(), total, number(build, len(data), total))
+def mean(build: Build, first: Value, *others: Value) -> Value:
+    total = joined(build, ops.Add(), (first, *others))
+    return build(ops.Divide(), total, number(build, 1 + len(others), total))

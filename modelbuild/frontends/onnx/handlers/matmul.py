@@ -42,8 +42,8 @@ def gemm(
 
 
 @onnx.op("Einsum", since=12)
-def einsum(build: Build, *inputs: Value, equation: str) -> Value:
-    return build(ops.Einsum(str(Equation.parse(equation))), *inputs)
+def einsum(build: Build, first: Value, *others: Value, equation: str) -> Value:
+    return build(ops.Einsum(str(Equation.parse(equation))), first, *others)
 
 
 @onnx.op("MatMulInteger", since=10)

@@ -25,6 +25,14 @@ if TYPE_CHECKING:
 E = TypeVar("E", bound=StrEnum)
 
 
+@onnx.op("Upsample")
+def upsample_image(build: Build, x: Value, *, height_scale: float, mode: str = "nearest", width_scale: float) -> Value:
+    how = {"nearest": "nearest", "bilinear": "linear"}
+    if mode not in how:
+        raise ValueError(f"mode is {mode!r}, neither nearest nor bilinear")
+    return upsample_by(build, x, mode=how[mode], scales=(1.0, 1.0, height_scale, width_scale))
+
+
 @onnx.op("Upsample", since=7)
 def upsample_by(build: Build, x: Value, *, mode: str = "nearest", scales: Floats) -> Value:
     return upsample(build, x, build.const(np.array(scales, np.float32)), mode=mode)
