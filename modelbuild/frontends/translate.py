@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from modelbuild.errors import SourceError, UnsupportedModel
-from modelbuild.frontends.handlers import Body, Build, Handlers, Refusal
-from modelbuild.frontends.source import SourceGraph, SourceModel, SourceNode, SourceType, SparseTensor
+from modelbuild.frontends.functions import Fallback, Functions, instantiate
+from modelbuild.frontends.handlers import Body, Build, Handlers, Refusal, wrong_node
+from modelbuild.frontends.source import (
+    SourceFunction,
+    SourceGraph,
+    SourceModel,
+    SourceNode,
+    SourceType,
+    SparseTensor,
+)
 from modelbuild.graph import Graph, Node, Value
 from modelbuild.graph.structure import Const, Parameter
 from modelbuild.tensor.fact import Fact
@@ -25,14 +33,14 @@ _NOT_A_SYMBOL = re.compile(r"\W", re.ASCII)
 _WITHIN = re.compile(r"(?P<name>.*)<(?P<lower>\d{1,18})\.\.(?P<upper>\d{0,18})>", re.DOTALL)
 
 
-def translate(model: SourceModel, handlers: Handlers) -> Graph:
-    """The graph of a whole model.
+def translate(model: SourceModel, handlers: Handlers, fallback: Fallback | None = None) -> Graph:
+    """The graph of a whole model. ``fallback`` defines operators that have no handler.
 
     Raises :class:`UnsupportedModel` with every operator that has no handler or was refused, and :class:`SourceError`
     for a node that contradicts itself.
     """
-    translator = _Translator(model, handlers)
-    translator.look_up_all(model.graph)
+    translator = _Translator(model, handlers, fallback)
+    translator.look_up_all()
     graph = translator.main()
     translator.complain()
     return graph
@@ -47,17 +55,21 @@ class _Refused:
 
 
 class _Translator:
-    def __init__(self, model: SourceModel, handlers: Handlers) -> None:
+    def __init__(self, model: SourceModel, handlers: Handlers, fallback: Fallback | None) -> None:
         self.model = model
         self.handlers = handlers
+        self.functions = Functions(model.functions)
+        self.fallback = fallback
+        self._expanded: dict[str, None] = {}
         self._refused: dict[str, _Refused] = {}
         self._symbols = _Symbols()
 
-    def look_up_all(self, graph: SourceGraph) -> None:
-        """Raise for all operators at once that have no handler, in subgraphs too."""
-        for node in _all_nodes(graph):
-            if self.handlers.find(node.domain, node.op, self._opset(node)) is None:
-                self._refuse(node, f"no translation, e.g. {node.name or node.outputs[0]!r}")
+    def look_up_all(self) -> None:
+        """Raise for all operators at once that have no handler, in subgraphs and functions too."""
+        for node, opsets in self.functions.reach(self.model):
+            opset = opsets.get(node.domain, 1)
+            if not (self.handlers.find(node.domain, node.op, opset) or self._may_define(node, opsets)):
+                self._refuse(node, opset, "no translation")
         self.complain()
 
     def complain(self) -> None:
@@ -66,7 +78,7 @@ class _Translator:
 
     def main(self) -> Graph:
         source = self.model.graph
-        scope = _Scope(source, None)
+        scope = _Scope(source, None, self.model.opsets)
         inputs = []
         for given in source.inputs:
             if given.name not in source.initializers:
@@ -76,13 +88,14 @@ class _Translator:
         outputs = self._translate_nodes(scope)
         graph = Graph(inputs, outputs, name=source.name or "model")
         graph.forget_strangers()
+        graph.notes += [f"{name} is translated by its definition: there is no handler" for name in self._expanded]
         return graph
 
     def body(self, source: SourceGraph, facts: Sequence[Fact], outer: _Scope) -> Body:
         """A closed graph: its own inputs first, then one for each value that it sees of the outside."""
         if len(facts) != len(source.inputs):
             raise ValueError(f"its body takes {len(source.inputs)} inputs, {len(facts)} are given")
-        scope = _Scope(source, outer)
+        scope = _Scope(source, outer, outer.opsets)
         own = []
         for given, fact in zip(source.inputs, facts, strict=True):
             node = Node(Parameter(fact.dtype, fact.shape), (), given.name, "input", (given.name,))
@@ -108,17 +121,19 @@ class _Translator:
             try:
                 self._translate_node(node, scope)
             except Refusal as why:
-                self._refuse(node, f"{why}, e.g. {node.name or node.outputs[0]!r}")
+                self._refuse(node, scope.opset(node), str(why))
                 lost.update(filter(None, node.outputs))
         return [scope.find(output.name) for output in scope.source.outputs if output.name not in lost]
 
     def _translate_node(self, node: SourceNode, scope: _Scope) -> None:
-        opset = self._opset(node)
-        handler = self.handlers.find(node.domain, node.op, opset)
-        if handler is None:
-            raise Refusal("no translation")
-        build = Build(node, opset, lambda graph, facts: self.body(graph, facts, scope))
+        opset = scope.opset(node)
         inputs = [scope.find(name) if name else None for name in node.inputs]
+        function = self.functions.find(node)
+        handler = None if function else self.handlers.find(node.domain, node.op, opset)
+        if handler is None:
+            self._call(function or self._definition(node, scope, inputs), node, inputs, scope)
+            return
+        build = Build(node, opset, lambda graph, facts: self.body(graph, facts, scope))
         values = self.handlers.translate(handler, build, inputs)
         for i, name in enumerate(node.outputs):
             if not name:
@@ -128,13 +143,37 @@ class _Translator:
                 raise Refusal(f"output {i} ({name}) cannot be made")
             scope.own[name] = value
 
-    def _opset(self, node: SourceNode) -> int:
-        found = self.model.opsets.get(node.domain)
-        return 1 if found is None else found
+    def _may_define(self, node: SourceNode, opsets: Mapping[str, int]) -> bool:
+        return self.fallback is not None and self.fallback.knows(node, opsets)
 
-    def _refuse(self, node: SourceNode, why: str) -> None:
-        name = f"{node.domain}.{node.op}" if node.domain else f"{node.op}-{self._opset(node)}"
-        known = self._refused.setdefault(name, _Refused(0, why))
+    def _definition(self, node: SourceNode, scope: _Scope, inputs: Sequence[Value | None]) -> SourceFunction:
+        facts = [None if v is None else v.fact for v in inputs]
+        found = self.fallback.find(node, scope.opsets, facts) if self.fallback else None
+        if found is None:
+            raise Refusal("no translation")
+        self._expanded[_shown(node, scope.opset(node))] = None
+        return found
+
+    def _call(self, function: SourceFunction, node: SourceNode, inputs: Sequence[Value | None], scope: _Scope) -> None:
+        """Translate what a call stands for; it sees its inputs and nothing else."""
+        try:
+            source = instantiate(function, node)
+        except ValueError as why:
+            raise wrong_node(node, inputs, why) from why
+        inner = _Scope(source, None, function.opsets)
+        given = [value for value in inputs if value is not None]
+        inner.own.update((formal.name, value) for formal, value in zip(source.inputs, given, strict=True))
+        outputs = self._translate_nodes(inner)
+        asked = [name for name in node.outputs if name]
+        if len(outputs) != len(asked):
+            raise Refusal("its definition holds operators that cannot be translated")
+        for name, value in zip(asked, outputs, strict=True):
+            value.names = tuple(dict.fromkeys((*value.names, name)))
+            scope.own[name] = value
+
+    def _refuse(self, node: SourceNode, opset: int, why: str) -> None:
+        reason = f"{why}, e.g. {node.name or next(filter(None, node.outputs), '')!r}"
+        known = self._refused.setdefault(_shown(node, opset), _Refused(0, reason))
         known.count += 1
 
     def _parameter(self, name: str, given: SourceType | None) -> Parameter:
@@ -177,12 +216,16 @@ class _Symbols:
 
 @dataclass(slots=True)
 class _Scope:
-    """The values that names mean inside a graph or a body; a body's captures become its own parameters."""
+    """The values that names mean inside a graph, a body or a call; a body's captures become its own parameters."""
 
     source: SourceGraph
     outer: _Scope | None
+    opsets: Mapping[str, int]
     own: dict[str, Value] = field(default_factory=dict)
     captured: dict[Value, Value] = field(default_factory=dict)
+
+    def opset(self, node: SourceNode) -> int:
+        return self.opsets.get(node.domain, 1)
 
     def find(self, name: str) -> Value:
         found = self.own.get(name)
@@ -210,6 +253,10 @@ class _Scope:
         return self.captured[outside]
 
 
+def _shown(node: SourceNode, opset: int) -> str:
+    return f"{node.domain}.{node.op}" if node.domain else f"{node.op}-{opset}"
+
+
 def _dense(sparse: SparseTensor, name: str) -> InMemory:
     """The tensor with its zeros; the indices are linear, or a row of coordinates a value."""
     size = math.prod(sparse.dims)
@@ -224,12 +271,3 @@ def _dense(sparse: SparseTensor, name: str) -> InMemory:
     except (IndexError, ValueError) as why:
         raise SourceError(f"sparse initializer {name!r}: {why}") from why
     return InMemory(made.reshape(sparse.dims))
-
-
-def _all_nodes(graph: SourceGraph) -> Iterator[SourceNode]:
-    for node in graph.nodes:
-        yield node
-        for attribute in node.attributes.values():
-            for inner in attribute if isinstance(attribute, tuple) else (attribute,):
-                if isinstance(inner, SourceGraph):
-                    yield from _all_nodes(inner)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from modelbuild.frontends.onnx import handlers
 from modelbuild.frontends.onnx.reader import read
 from modelbuild.frontends.onnx.registry import onnx
+from modelbuild.frontends.onnx.standard import Definitions
 from modelbuild.frontends.translate import translate
 
 if TYPE_CHECKING:
@@ -20,4 +21,4 @@ _ = handlers  # importing them fills the table
 
 def to_graph(model: SourceModel) -> Graph:
     """The graph of an ONNX model; raises :class:`UnsupportedModel` with all operators that have no translation."""
-    return translate(model, onnx)
+    return translate(model, onnx, Definitions())

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from modelbuild.errors import SourceError
-from modelbuild.frontends.onnx.messages import ModelProto
+from modelbuild.frontends.onnx.messages import FunctionProto, ModelProto
 from modelbuild.frontends.onnx.tensors import TensorReader, count_elements, element_type
 from modelbuild.frontends.order import ordered
 from modelbuild.frontends.sniff import refuse_others
@@ -21,7 +21,7 @@ from modelbuild.frontends.source import (
     SourceValue,
     SparseTensor,
 )
-from modelbuild.frontends.wire import collector_paused, read_file
+from modelbuild.frontends.wire import collector_paused, read_bytes, read_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from modelbuild.frontends.onnx.messages import (
         AttributeProto,
         Dimension,
-        FunctionProto,
         GraphProto,
         NodeProto,
         OperatorSetIdProto,
@@ -63,10 +62,15 @@ def read(path: Path) -> SourceModel:
             raise
 
 
-class _Reader:
-    """Turns the messages of one file into its source model."""
+def read_function(content: bytes) -> SourceFunction:
+    """Read a function that is a message of its own; raises ``SourceError`` where it is not a sound one."""
+    return _Reader(None).function(read_bytes(content, FunctionProto, "function"), {})
 
-    def __init__(self, path: Path) -> None:
+
+class _Reader:
+    """Turns the messages of one file, or of none, into its source model."""
+
+    def __init__(self, path: Path | None) -> None:
         self._tensors = TensorReader(path)
 
     def model(self, proto: ModelProto) -> SourceModel:
@@ -80,7 +84,7 @@ class _Reader:
             raise SourceError("found a graph without outputs, expected a model that computes something")
         if free:
             raise SourceError(_nobody_makes(free))
-        functions = tuple(self._function(function, opsets) for function in proto.functions)
+        functions = tuple(self.function(function, opsets) for function in proto.functions)
         return SourceModel(
             graph=graph,
             opsets=opsets,
@@ -206,10 +210,9 @@ class _Reader:
         needed.update(free)
         return graph
 
-    def _function(self, proto: FunctionProto, opsets: Mapping[str, int]) -> SourceFunction:
+    def function(self, proto: FunctionProto, opsets: Mapping[str, int]) -> SourceFunction:
+        """Give the function. An output that nobody makes is none that a call may ask for."""
         nodes, free = self._nodes(proto.node, proto.input)
-        made = {*proto.input, *(name for node in nodes for name in node.outputs)}
-        free.update({name: "its outputs" for name in proto.output if name not in made})
         if free:
             raise SourceError(f"function {proto.name!r}: {_nobody_makes(free)}")
         return SourceFunction(

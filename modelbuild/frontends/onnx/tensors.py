@@ -46,6 +46,14 @@ def element_type(number: int) -> ElementType | None:
     return _TYPES.get(number)
 
 
+def number_of(dtype: ElementType) -> int:
+    """ONNX's number for an element type; ``ValueError`` where it has none."""
+    for number, known in _TYPES.items():
+        if known is dtype:
+            return number
+    raise ValueError(f"ONNX has no element type {dtype}")
+
+
 def count_elements(dims: Sequence[int]) -> int:
     """The product of dimensions; ``ValueError`` where they are negative, too many or too large."""
     if len(dims) > _MOST_AXES:
@@ -58,11 +66,14 @@ def count_elements(dims: Sequence[int]) -> int:
 
 
 class TensorReader:
-    """Reads the tensors of one model. ``files`` are the model's, in the order in which they were met."""
+    """Reads the tensors of one model. ``files`` are the model's, in the order in which they were met.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._sizes: dict[Path, int] = {path: path.stat().st_size}
+    What is read from no file has all its content with it.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path or Path()
+        self._sizes: dict[Path, int] = {path: path.stat().st_size} if path else {}
 
     @property
     def files(self) -> tuple[Path, ...]:
