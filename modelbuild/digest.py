@@ -69,19 +69,18 @@ def of_data(data: Plain) -> Digest:
 
 def _refuse_all_but_plain(data: object) -> None:
     """JSON would silently make ``{1: …}`` and ``{"1": …}`` one text."""
-    match data:
-        case None | bool() | int() | float() | str():
-            return
-        case list() | tuple():
-            for item in data:
-                _refuse_all_but_plain(item)
-        case dict():
-            for name, item in data.items():
-                if not isinstance(name, str):
-                    raise TypeError(f"a name in plain data is a str, not {name!r}")
-                _refuse_all_but_plain(item)
-        case _:
-            raise TypeError(f"{type(data).__name__} is not plain data: {data!r}")
+    if data is None or isinstance(data, str | int | float):
+        return
+    if isinstance(data, dict):
+        for name, item in data.items():
+            if not isinstance(name, str):
+                raise TypeError(f"a name in plain data is a str, not {name!r}")
+            _refuse_all_but_plain(item)
+    elif isinstance(data, list | tuple):
+        for item in data:
+            _refuse_all_but_plain(item)
+    else:
+        raise TypeError(f"{type(data).__name__} is not plain data: {data!r}")
 
 
 # ---- lines and records that prove themselves undamaged ----

@@ -258,7 +258,7 @@ class Build:
             self._refuse_if_changed(job, files)
             outputs, references = out.taken()
             now = datetime.now(UTC).isoformat(timespec="seconds")
-            record = Record(key.fields, outputs, references, time.perf_counter() - started, now)
+            record = Record(key.question, outputs, references, time.perf_counter() - started, now)
             self.store.publish(record)
         for handed in out.handed_over:
             self._shelf.put(job.subject, record.key, handed.name, handed.value, handed.copy)

@@ -27,10 +27,12 @@ class Key:
     """``fields``: format, stage, code, params, versions, inputs; nested, and plain."""
 
     fields: Mapping[str, Plain]
+    question: bytes = field(init=False, repr=False)
     digest: Digest = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "digest", digest.of_data(dict(self.fields)))
+        object.__setattr__(self, "question", digest.canonical(dict(self.fields)))
+        object.__setattr__(self, "digest", digest.of_bytes(self.question))
 
 
 class Code:
@@ -45,11 +47,13 @@ class Code:
         self._signatures: dict[str, list[Signature]] = {}
 
     def of(self, stage: Stage) -> dict[str, Plain]:
-        for module in stage.code:
-            if module not in self._digests:
-                self._signatures[module] = _signatures(module)
-                self._digests[module] = digest.of_code(module, self._of_source)
-        return {module: self._digests[module] for module in stage.code}
+        return {module: self.of_module(module) for module in stage.code}
+
+    def of_module(self, module: str) -> Digest:
+        if module not in self._digests:
+            self._signatures[module] = _signatures(module)
+            self._digests[module] = digest.of_code(module, self._of_source)
+        return self._digests[module]
 
     def changed(self, stage: Stage) -> Iterator[str]:
         """The packages of ``stage`` with a file that was written since their digest was taken."""
@@ -66,7 +70,7 @@ def key_of(job: Job, code: Code, inputs: Mapping[str, Given]) -> Key:
             "stage": job.stage.name,
             "code": code.of(job.stage),
             "params": dict(job.params),
-            "versions": {name: _version(name) for name in job.stage.versions},
+            "versions": {name: version_of(name) for name in job.stage.versions},
             "inputs": {role: given if isinstance(given, str) else dict(given) for role, given in inputs.items()},
         }
     )
@@ -77,7 +81,8 @@ def _signatures(module: str) -> list[Signature]:
 
 
 @cache
-def _version(distribution: str) -> str:
+def version_of(distribution: str) -> str:
+    """The version that is installed."""
     from importlib.metadata import PackageNotFoundError, version
 
     try:

@@ -26,7 +26,7 @@ class Damage:
         return f"{self.what}: {self.why}; set aside, it will be made again"
 
 
-class Lost(Exception):  # noqa: N818 - a fact to act on: `Build.ensure` makes the blob again
+class Lost(Exception):
     """A blob that a record promised is not there any more, or was damaged and is now set aside."""
 
     def __init__(self, blob: Blob) -> None:

@@ -1,4 +1,7 @@
-"""The answer to a key, as it is kept: a sealed line of JSON that names blobs."""
+"""The answer to a key, as it is kept: two lines.
+
+The first is the question, canonical JSON whose sha256 is the key; the second, sealed, names the blobs that answer it.
+"""
 
 from __future__ import annotations
 
@@ -68,11 +71,12 @@ class Output:
 class Record:
     """What a stage gave for a key.
 
-    ``fields`` is everything the key is the digest of. ``references`` are the nameless blobs that the outputs speak of
-    by digest: the record is complete only with them. ``seconds`` and ``made`` (UTC) tell of the first time.
+    ``question`` is the JSON of everything that the answer depends on. ``references`` are the nameless blobs that the
+    outputs speak of by digest: the record is complete only with them. ``seconds`` and ``made`` (UTC) tell of the first
+    time.
     """
 
-    fields: Mapping[str, Plain]
+    question: bytes
     outputs: Mapping[str, Output]
     references: tuple[Blob, ...]
     seconds: float
@@ -80,7 +84,13 @@ class Record:
     key: Digest = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "key", digest.of_data(dict(self.fields)))
+        object.__setattr__(self, "key", digest.of_bytes(self.question))
+
+    @property
+    def fields(self) -> dict[str, Plain]:
+        """The question, taken apart."""
+        fields: dict[str, Plain] = json.loads(self.question)
+        return fields
 
     @property
     def results(self) -> dict[str, Digest]:
@@ -97,34 +107,30 @@ class Record:
         return sum(output.blob.size for output in self.outputs.values())
 
     def encode(self) -> bytes:
-        return digest.seal(
-            digest.canonical(
-                {
-                    "fields": dict(self.fields),
-                    "outputs": {name: [out.kind, *_listed(out.blob)] for name, out in self.outputs.items()},
-                    "references": [_listed(blob) for blob in self.references],
-                    "seconds": self.seconds,
-                    "made": self.made,
-                }
-            )
-        )
+        answer: dict[str, Plain] = {
+            "outputs": {name: [out.kind, *_listed(out.blob)] for name, out in self.outputs.items()},
+            "references": [_listed(blob) for blob in self.references],
+            "seconds": self.seconds,
+            "made": self.made,
+        }
+        return self.question + b"\n" + digest.seal(digest.canonical(answer))
 
     @classmethod
     def decode(cls, data: bytes) -> Record:
-        """Raises ValueError for anything but what `encode` writes."""
-        body = digest.unseal(data)
-        if body is None:
+        """Raises ValueError for an answer that is not what `encode` wrote; the question is proved by ``key``."""
+        question, _, sealed = data.partition(b"\n")
+        answer = digest.unseal(sealed)
+        if answer is None:
             raise ValueError("the check sum does not fit")
-        match json.loads(body):
+        match json.loads(answer):
             case {
-                "fields": dict(fields),
                 "outputs": dict(outputs),
                 "references": list(references),
                 "seconds": float(seconds),
                 "made": str(made),
             }:
                 return cls(
-                    fields,
+                    question,
                     {name: _output(listed) for name, listed in outputs.items()},
                     tuple(_blob(listed) for listed in references),
                     seconds,

@@ -132,7 +132,7 @@ def test_a_file_renamed_reruns_nothing(site: Site) -> None:
 def test_a_changed_package_version_reruns_what_uses_it(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     site.build.ensure(site.artifact())
     site.ran()
-    monkeypatch.setattr(keys, "_version", lambda _: "99")
+    monkeypatch.setattr(keys, "version_of", lambda _: "99")
     site.build.ensure(site.artifact())
     assert site.ran() == ["load"]
     assert [event.why for event in site.events if event.what == "run"][-1].endswith("-> 99")

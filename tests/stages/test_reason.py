@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from modelbuild import digest
 from modelbuild.stages.reason import Reason, changed, difference, reason_of
 from modelbuild.store import Record
 
@@ -24,7 +25,7 @@ def with_(**changes: Any) -> dict[str, Any]:
 
 
 def record(fields: dict[str, Any]) -> Record:
-    return Record(fields, {}, (), 0.0, "")
+    return Record(digest.canonical(fields), {}, (), 0.0, "")
 
 
 @pytest.mark.parametrize(

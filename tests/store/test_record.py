@@ -11,7 +11,7 @@ from modelbuild.store import Blob, Output, Record
 GRAPH = Blob("ab" * 32, 7, "cd" * 16)
 TRACE = Blob("ef" * 32, 9, "01" * 16)
 RECORD = Record(
-    fields={"stage": "optimize", "params": {"precision": "FP16"}},
+    question=digest.canonical({"stage": "optimize", "params": {"precision": "FP16"}}),
     outputs={"graph.txt": Output(GRAPH, "result"), "trace.json": Output(TRACE, "log")},
     references=(GRAPH,),
     seconds=1.5,
@@ -20,13 +20,18 @@ RECORD = Record(
 
 
 def spoiled(**changes: Any) -> bytes:
-    body = digest.unseal(RECORD.encode())
-    assert body is not None
-    return digest.seal(json.dumps({**json.loads(body), **changes}).encode())
+    question, sealed = RECORD.encode().splitlines()
+    answer = digest.unseal(sealed)
+    assert answer is not None
+    return question + b"\n" + digest.seal(json.dumps({**json.loads(answer), **changes}).encode())
 
 
 def test_a_record_comes_back() -> None:
     assert Record.decode(RECORD.encode()) == RECORD
+
+
+def test_the_question_comes_apart() -> None:
+    assert RECORD.fields == {"stage": "optimize", "params": {"precision": "FP16"}}
 
 
 def test_the_key_is_the_digest_of_the_fields() -> None:
@@ -41,11 +46,20 @@ def test_references_belong_to_the_closure() -> None:
     assert RECORD.blobs == (GRAPH, TRACE, GRAPH)
 
 
-def test_every_flipped_byte_is_noticed() -> None:
+def flipped(data: bytes, n: int) -> bytes:
+    return data[:n] + bytes([data[n] ^ 0x20]) + data[n + 1 :]
+
+
+def test_a_flipped_byte_of_the_question_makes_another_key() -> None:
     data = RECORD.encode()
-    for n in range(len(data) - 1):
+    assert all(Record.decode(flipped(data, n)).key != RECORD.key for n in range(len(RECORD.question)))
+
+
+def test_a_flipped_byte_of_the_answer_is_noticed() -> None:
+    data = RECORD.encode()
+    for n in range(len(RECORD.question), len(data) - 1):
         with pytest.raises(ValueError, match="check sum"):
-            Record.decode(data[:n] + bytes([data[n] ^ 0x20]) + data[n + 1 :])
+            Record.decode(flipped(data, n))
 
 
 @pytest.mark.parametrize(

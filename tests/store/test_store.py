@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from modelbuild import digest
 from modelbuild.errors import StoreError
 from modelbuild.store import Blob, LocalStore, Lost, MemoryStore, Output, Record, Store
 
@@ -37,7 +38,7 @@ def put(store: Store, data: bytes) -> Blob:
 
 def publish(store: Store, question: str = "q", **outputs: bytes) -> Record:
     made = {name: Output(put(store, data), "result") for name, data in outputs.items()}
-    record = Record({"stage": question}, made, (), 0.5, "2026-01-02T03:04:05Z")
+    record = Record(digest.canonical({"stage": question}), made, (), 0.5, "2026-01-02T03:04:05Z")
     store.publish(record)
     return record
 
@@ -62,7 +63,7 @@ def test_what_was_never_asked_is_a_miss(store: Store) -> None:
 
 def test_an_answer_with_a_blob_gone_is_known_but_not_recalled(store: Store) -> None:
     blob = Blob("0" * 64, 3, "0" * 32)
-    record = Record({"stage": "q"}, {}, (blob,), 0.0, "now")
+    record = Record(b"{}", {}, (blob,), 0.0, "now")
     store.publish(record)
     assert store.recall(record.key) is None
     assert store.record(record.key) == record
@@ -271,7 +272,7 @@ for n in range(40):
     with store.scratch() as folder:
         (folder / "d").write_bytes(b"%d" % n * 1000)
         blob = store.take(folder / "d")
-    record = Record({"n": n}, {"out": Output(blob, "result")}, (), 0.0, "now")
+    record = Record(b"%d" % n, {"out": Output(blob, "result")}, (), 0.0, "now")
     store.publish(record)
     assert store.path(store.recall(record.key).outputs["out"].blob).read_bytes() == b"%d" % n * 1000
 """

@@ -1,0 +1,85 @@
+"""What a stage declares is all that it may import, so that its keys forget nothing."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import grimp
+import pytest
+
+from modelbuild import stages
+from modelbuild.memo import Memo
+from modelbuild.stages import Stage
+from modelbuild.stages.key import Code
+
+
+@cache
+def graph() -> Any:
+    return grimp.build_graph("modelbuild", exclude_type_checking_imports=True, cache_dir=None)
+
+
+@cache
+def machinery() -> frozenset[str]:
+    """What answers jobs, and is in no key: it decides whether a stage runs, never what it gives."""
+    reached = graph().find_upstream_modules("modelbuild.stages")
+    return frozenset(reached | {"modelbuild", "modelbuild.stages"})
+
+
+def _all_stages() -> Iterator[Stage]:
+    for module in sorted(pkgutil.iter_modules(stages.__path__, "modelbuild.stages."), key=lambda found: found.name):
+        for value in vars(importlib.import_module(module.name)).values():
+            if isinstance(value, Stage) and value.run.__module__ == module.name:
+                yield value
+
+
+STAGES = tuple(_all_stages())
+
+
+def missing(stage: Stage) -> list[str]:
+    """The modules that ``stage`` may import and does not declare."""
+    reached = graph().find_upstream_modules(stage.run.__module__) - machinery()
+    return sorted(module for module in reached if not _within(module, stage.code))
+
+
+def superfluous(stage: Stage) -> list[str]:
+    """The packages that ``stage`` declares and cannot import."""
+    reached = graph().find_upstream_modules(stage.run.__module__) | {stage.run.__module__}
+    return [declared for declared in stage.code if not any(_within(module, (declared,)) for module in reached)]
+
+
+def _within(module: str, packages: tuple[str, ...]) -> bool:
+    return any(module == package or module.startswith(f"{package}.") for package in packages)
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
+def test_a_stage_declares_all_that_it_imports(stage: Stage) -> None:
+    assert missing(stage) == []
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
+def test_a_stage_declares_nothing_else(stage: Stage) -> None:
+    assert superfluous(stage) == []
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
+def test_what_a_stage_declares_exists(stage: Stage) -> None:
+    assert set(Code(Memo(None)).of(stage)) == set(stage.code)
+
+
+def test_stages_have_names_of_their_own() -> None:
+    names = [stage.name for stage in STAGES]
+    assert sorted(set(names)) == sorted(names)
+
+
+def test_a_forgotten_package_is_caught() -> None:
+    found = [stage for stage in STAGES if missing(Stage(stage.name, (), (), stage.run))]
+    assert found, "every stage imports something"
+
+
+def test_the_machinery_knows_no_model() -> None:
+    above = ("modelbuild.graph", "modelbuild.ops", "modelbuild.passes", "modelbuild.frontends", "modelbuild.convert")
+    assert [module for module in sorted(machinery()) if _within(module, above)] == []
