@@ -28,12 +28,30 @@ def fold_constants(m: Match, g: Rewriter) -> tuple[Value, ...] | Skip | None:
     if isinstance(node.op, Const | Parameter):
         return None
     facts = tuple(v.fact for v in node.outputs)
+    if any(is_quantized(v) for v in node.outputs):
+        return Skip("weights of few bits stay so") if all(v.fact.value is not None for v in node.inputs) else None
     if any(f.value is None for f in facts):
         computed = _compute(node, facts)
         if not isinstance(computed, tuple):
             return computed
         facts = computed
     return tuple(g.node(Const(f.value)).output for f in facts if f.value is not None)
+
+
+def is_quantized(value: Value) -> bool:
+    """Whether this is Const -> Convert [-> Subtract] [-> Multiply] [-> Reshape] from a list of integers of few bits.
+
+    Runtimes compute in integers where weights are written so.
+    """
+    node = value.producer
+    match node.op:
+        case ops.Convert(destination_type=to):
+            (source,) = node.inputs
+            few = source.fact.dtype.is_integer and source.fact.dtype.bits <= 8
+            return isinstance(source.producer.op, Const) and few and to.is_real and source.fact.shape != ()
+        case ops.Subtract() | ops.Multiply() | ops.Reshape():
+            return is_quantized(node.inputs[0])
+    return False
 
 
 def _compute(node: Node[Op], facts: tuple[Fact, ...]) -> tuple[Fact, ...] | Skip | None:
