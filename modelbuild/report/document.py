@@ -1,0 +1,127 @@
+"""What ``build/report.json`` holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from modelbuild.errors import SourceError
+from modelbuild.report.summary import Natural, Summary
+
+FORMAT: Literal[1] = 1
+
+Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+
+
+class _Entry(Struct, frozen=True, forbid_unknown_fields=True):
+    """What all objects of a report have in common."""
+
+
+class File(_Entry, frozen=True, kw_only=True):
+    """A file's content."""
+
+    sha256: Sha256
+    bytes: Natural
+
+
+class Source(_Entry, frozen=True, kw_only=True):
+    """Where a model comes from. 'origin' is what the manifest says: a path, a URL, or a package and a file in it."""
+
+    framework: str
+    origin: str
+    files: Annotated[dict[str, File], Meta(description="by name, relative to the model's own file")]
+    license: str | None = None
+    tags: tuple[str, ...] = ()
+
+
+class Stage(_Entry, frozen=True, kw_only=True):
+    """A step of a build, and how long it took when it was made."""
+
+    name: str
+    seconds: Annotated[float, Meta(ge=0)]
+
+
+class Proof(_Entry, frozen=True, kw_only=True):
+    """How far the built model's answers are from those of the source model; null where that is no number."""
+
+    max_abs: Annotated[float | None, Meta(description="the largest difference between two elements of an output")]
+    mean_abs: Annotated[float | None, Meta(description="the mean difference of the elements of the worst output")]
+    worst_output: str
+    against: Annotated[str, Meta(description="what ran the source model")]
+
+
+class Artifact(_Entry, frozen=True, kw_only=True):
+    """One model built for one target in one precision, or what came of trying."""
+
+    model: str
+    target: str
+    device: str
+    precision: str
+    status: Literal["built", "failed"]
+    files: Annotated[dict[str, File], Meta(description="what was delivered, by name")] = {}
+    summary: Summary | None = None
+    stages: Annotated[tuple[Stage, ...], Meta(description="in the order in which they run")] = ()
+    proof: Proof | None = None
+    notes: tuple[str, ...] = ()
+    errors: Annotated[tuple[str, ...], Meta(description="why it failed, the gist first")] = ()
+
+    @property
+    def size(self) -> int:
+        """Bytes of the pair that is the IR."""
+        return sum(file.bytes for name, file in self.files.items() if name.endswith((".xml", ".bin")))
+
+    @property
+    def variant(self) -> tuple[str, str]:
+        return self.target, self.precision
+
+
+class Report(_Entry, frozen=True, kw_only=True):
+    """Everything that a manifest asks for, as it stands."""
+
+    format: Literal[1] = FORMAT
+    sources: Annotated[dict[str, Source], Meta(description="by model")]
+    artifacts: tuple[Artifact, ...]
+
+
+SHIPPED = Path(__file__).with_name("report.schema.json")
+
+
+def document(artifacts: Iterable[Artifact], sources: dict[str, Source]) -> Report:
+    """The report of these artifacts, in one order whatever the order they come in; each model has its source."""
+    ordered = sorted(artifacts, key=lambda artifact: (artifact.model, *artifact.variant))
+    if strangers := sorted({artifact.model for artifact in ordered} - sources.keys()):
+        raise ValueError(f"artifacts of models without a source: {', '.join(strangers)}")
+    return Report(sources=dict(sorted(sources.items())), artifacts=tuple(ordered))
+
+
+def encode(report: Report) -> bytes:
+    """The one JSON text of a report."""
+    return msgspec.json.format(msgspec.json.encode(report, order="sorted"), indent=2) + b"\n"
+
+
+def decode(content: bytes, name: str) -> Report:
+    """The inverse of `encode`; ``name`` is what a ``SourceError`` calls the file."""
+    try:
+        return msgspec.json.decode(content, type=Report)
+    except msgspec.DecodeError as error:
+        raise SourceError(f"{name}: is no report of this version: {error}") from error
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of a report."""
+    (top,), definitions = msgspec.json.schema_components((Report,), ref_template="#/$defs/{name}")
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "modelbuild report",
+        **top,
+        "$defs": dict(sorted(definitions.items())),
+    }
+
+
+def schema_text() -> str:
+    """``json_schema()`` as it is shipped in ``report.schema.json``."""
+    return msgspec.json.format(msgspec.json.encode(json_schema(), order="sorted"), indent=2).decode() + "\n"

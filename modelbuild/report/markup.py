@@ -1,0 +1,42 @@
+"""HTML from Python, in which text is always text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from html import escape
+from typing import Final, TypeAlias
+
+
+class Markup(str):
+    """Text that is HTML already."""
+
+    __slots__ = ()
+
+
+Content: TypeAlias = "str | Iterable[Content] | None"
+"""Plain text, which is escaped; markup, which is not; any number of both; or nothing."""
+
+_VOID: Final = frozenset({"meta"})
+
+
+def markup(*content: Content) -> Markup:
+    return Markup("".join(map(_written, content)))
+
+
+def element(name: str, /, *content: Content, **attributes: str | int | None) -> Markup:
+    """``<name attribute="…">content</name>``; None leaves an attribute out, ``class_`` and ``data_x`` come out right.
+
+    The content of ``script`` and ``style`` must be markup: browsers take it as it is.
+    """
+    given = "".join(
+        f' {key.strip("_").replace("_", "-")}="{escape(str(value))}"'
+        for key, value in attributes.items()
+        if value is not None
+    )
+    return Markup(f"<{name}{given}>" if name in _VOID else f"<{name}{given}>{markup(*content)}</{name}>")
+
+
+def _written(content: Content) -> str:
+    if content is None or isinstance(content, Markup):
+        return content or ""
+    return escape(content) if isinstance(content, str) else markup(*content)
