@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from modelbuild.collector import collector_paused
 from modelbuild.errors import UsageError
 from modelbuild.frontends.load import load, read_source
 from modelbuild.graph import Graph
@@ -14,13 +15,14 @@ from modelbuild.passes.specialize import specialize
 from modelbuild.tensor.dtype import ElementType
 
 if TYPE_CHECKING:
-    from modelbuild.manifest.model import Dim, InputSpec
     from modelbuild.ir import Written
+    from modelbuild.manifest.model import Dim, InputSpec
 
 GivenDim = int | str | None | tuple[int, int | None]
 GivenShape = Sequence[GivenDim]
 
 
+@collector_paused()
 def convert_model(
     source: str | Path,
     *,
@@ -43,6 +45,7 @@ def convert_model(
     return graph
 
 
+@collector_paused()
 def save_model(graph: Graph, path: str | Path, *, compress_to_fp16: bool = True) -> Written:
     """Write ``path`` (``….xml``) and the ``.bin`` beside it; both appear together or not at all.
 

@@ -14,10 +14,8 @@ model costs the same with its weights inside as without.
 
 from __future__ import annotations
 
-import gc
 import struct
 from array import array
-from contextlib import contextmanager
 from dataclasses import dataclass
 from io import SEEK_END
 from threading import RLock
@@ -25,10 +23,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, NoReturn, 
 
 import numpy as np
 
+from modelbuild.collector import collector_paused
 from modelbuild.errors import SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 DEEPEST = 100
@@ -158,18 +157,6 @@ def _lay_out(layout: _Layout, name: str, field: _Field) -> None:
     layout[number << 3 | wire] = _Entry(name, kind.how, repeated, kind.code, nested, inner)
     if repeated and wire != 2:
         layout[number << 3 | 2] = _Entry(name, _PACKED[kind.how], repeated, kind.code, None, {})
-
-
-@contextmanager
-def collector_paused() -> Iterator[None]:
-    """Keep the cyclic collector from visiting many small objects that are all in use, again and again as they grow."""
-    was_running = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_running:
-            gc.enable()
 
 
 def read_file(path: Path, message: type[M]) -> M:

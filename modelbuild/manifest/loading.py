@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import gc
 import os
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from modelbuild.collector import collector_paused
 from modelbuild.errors import ManifestError
 from modelbuild.manifest import notation
 from modelbuild.manifest.model import Manifest
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
 def load(path: Path) -> Manifest:
     """The manifest at ``path`` with all that it includes; ``ManifestError`` with everything that is wrong with it."""
-    with _collector_paused():
+    with collector_paused():
         loading = _Loading(path.parent.resolve())
         try:
             loading.read_root(path.name)
@@ -37,18 +36,6 @@ def load(path: Path) -> Manifest:
     if loading.problems.told:
         raise ManifestError(loading.problems.lines(loading.files))
     return Manifest(loading.root, tuple(loading.root / name for name in loading.files), models)
-
-
-@contextmanager
-def _collector_paused() -> Iterator[None]:
-    """Nearly all that is made here is kept for a while: looking for garbage in it doubles the time and finds none."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 class _Loading:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
+from modelbuild.collector import collector_paused
 from modelbuild.errors import SourceError
 from modelbuild.frontends.onnx.messages import FunctionProto, ModelProto
 from modelbuild.frontends.onnx.tensors import TensorReader, count_elements, element_type
@@ -21,7 +22,7 @@ from modelbuild.frontends.source import (
     SourceValue,
     SparseTensor,
 )
-from modelbuild.frontends.wire import collector_paused, read_bytes, read_file
+from modelbuild.frontends.wire import read_bytes, read_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
