@@ -10,7 +10,7 @@ from modelbuild.frontends.onnx.registry import onnx
 from modelbuild.frontends.onnx.shapes import converted, number
 from modelbuild.graph import Value
 from modelbuild.ops.matmul import Equation
-from modelbuild.tensor.dtype import ElementType
+from modelbuild.tensor.dtype import ElementType, Ints
 
 
 @onnx.op("MatMul")
@@ -63,6 +63,28 @@ def centred(build: Build, x: Value, zero_point: Value | None) -> Value:
     if zero_point is None:
         return real
     return build(ops.Subtract(), real, converted(build, zero_point, ElementType.f32))
+
+
+@onnx.op("Det", since=11)
+def det(build: Build, x: Value) -> Value:
+    """By cofactors: exact for the small matrices that occur, and far too much work for large ones."""
+    size = (x.fact.shape or (0,))[-1]
+    if not isinstance(size, int) or not 1 <= size <= 4:
+        raise build.refuse(f"its input is {x.fact}; only matrices of up to 4 x 4 are taken")
+    return _determinant(build, x, tuple(range(size)))
+
+
+def _determinant(build: Build, x: Value, columns: Ints) -> Value:
+    """Of the last rows and these columns of square matrices, expanded along the first of the rows."""
+    row = build(ops.Gather(), x, build.scalar(-len(columns)), build.scalar(-2))
+    terms = [build(ops.Gather(), row, build.scalar(column), build.scalar(-1)) for column in columns]
+    if len(columns) > 1:
+        minors = (_determinant(build, x, (*columns[:i], *columns[i + 1 :])) for i in range(len(columns)))
+        terms = [build(ops.Multiply(), term, minor) for term, minor in zip(terms, minors, strict=True)]
+    total = terms[0]
+    for i, term in enumerate(terms[1:], 1):
+        total = build(ops.Subtract() if i % 2 else ops.Add(), total, term)
+    return total
 
 
 # --- com.microsoft ---------------------------------------------------------------------------------------------------

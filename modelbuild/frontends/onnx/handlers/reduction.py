@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from modelbuild import ops
 from modelbuild.frontends.handlers import Build
 from modelbuild.frontends.onnx.registry import onnx
-from modelbuild.frontends.onnx.shapes import axes_from, extents, number
+from modelbuild.frontends.onnx.shapes import axes_from, converted, extents, number
 from modelbuild.graph import Op, Value
 from modelbuild.tensor.dtype import ElementType, Ints
 
@@ -41,13 +41,13 @@ class Reduction:
 
 @dataclass(frozen=True, slots=True)
 class Extreme(Reduction):
-    """The extreme of truth values is their conjunction or disjunction."""
-
-    logical: Callable[[bool], Op] = ops.ReduceLogicalOr
+    """The extreme of truth values is that of zeros and ones."""
 
     def over(self, build: Build, x: Value, axes: Value, *, keep: bool) -> Value:
-        boolean = x.fact.dtype is ElementType.boolean
-        return build((self.logical if boolean else self.gather)(keep), x, axes)
+        if x.fact.dtype is not ElementType.boolean:
+            return build(self.gather(keep), x, axes)
+        numbers = converted(build, x, ElementType.u8)
+        return converted(build, build(self.gather(keep), numbers, axes), ElementType.boolean)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +68,8 @@ REDUCTIONS: dict[str, tuple[int, Reduction]] = {
     "ReduceSum": (13, Reduction(ops.ReduceSum)),
     "ReduceMean": (18, Reduction(ops.ReduceMean)),
     "ReduceProd": (18, Reduction(ops.ReduceProd)),
-    "ReduceMax": (18, Extreme(ops.ReduceMax, logical=ops.ReduceLogicalOr)),
-    "ReduceMin": (18, Extreme(ops.ReduceMin, logical=ops.ReduceLogicalAnd)),
+    "ReduceMax": (18, Extreme(ops.ReduceMax)),
+    "ReduceMin": (18, Extreme(ops.ReduceMin)),
     "ReduceL1": (18, Reduction(ops.ReduceL1)),
     "ReduceL2": (18, Reduction(ops.ReduceL2)),
     "ReduceSumSquare": (18, Reduction(ops.ReduceSum, before=_squared)),
@@ -137,19 +137,31 @@ onnx.op("ArgMin")(_arg("min"))
 
 @onnx.op("CumProd", since=26)
 def cum_prod(build: Build, x: Value, axis: Value, *, exclusive: int = 0, reverse: int = 0) -> Value:
+    """Along an axis that is not known yet: along each, and then the one asked for is taken."""
+    rank = build.rank(x)
+    known = axis.fact.ints
+    if known is not None or rank == 1:
+        return _products(build, x, build.axis(known[0], rank) if known else 0, exclusive, reverse)
+    y = _products(build, x, 0, exclusive, reverse)
+    front = build(ops.FloorMod(), axis, number(build, rank, axis))
+    for other in range(1, rank):
+        this = build(ops.Equal(), front, number(build, other, axis))
+        y = build(ops.Select(), this, _products(build, x, other, exclusive, reverse), y)
+    return y
+
+
+def _products(build: Build, x: Value, axis: int, exclusive: int, reverse: int) -> Value:
     """In a logarithmic number of steps: after the one with distance d each element holds the product of 2d.
 
     A step multiplies with the tensor moved by d, ones coming in.
     """
-    (along,) = build.known_ints(axis, "axis")
-    along = build.axis(along, build.rank(x))
-    extent = (x.fact.shape or ())[along]
+    extent = (x.fact.shape or ())[axis]
     if not isinstance(extent, int):
-        raise build.refuse(f"the extent of axis {along} of {x} is not known: {x.fact}")
-    y = _moved(build, x, along, 1, reverse=bool(reverse)) if exclusive else x
+        raise build.refuse(f"the extent of axis {axis} of {x} is not known: {x.fact}")
+    y = _moved(build, x, axis, 1, reverse=bool(reverse)) if exclusive else x
     distance = 1
     while distance < extent:
-        y = build(ops.Multiply(), y, _moved(build, y, along, distance, reverse=bool(reverse)))
+        y = build(ops.Multiply(), y, _moved(build, y, axis, distance, reverse=bool(reverse)))
         distance *= 2
     return y
 

@@ -11,7 +11,7 @@ import numpy as np
 from modelbuild import ops
 from modelbuild.frontends.handlers import Build, Floats
 from modelbuild.frontends.onnx.registry import onnx
-from modelbuild.frontends.onnx.shapes import converted, number
+from modelbuild.frontends.onnx.shapes import converted, extents, number
 from modelbuild.graph import Value
 from modelbuild.ops import Coordinates, GridSampling, NearestRounding, Outside, Resampling, ShapeSource
 from modelbuild.ops.resize import shares
@@ -134,11 +134,11 @@ def _keeping_aspect(build: Build, x: Value, sizes: Value, axes: Ints | None, pol
     """The extents that the one factor gives with which the sizes are just not exceeded, or just reached."""
     if policy not in {"not_larger", "not_smaller"}:
         raise ValueError(f"keep_aspect_ratio_policy is {policy!r}, none of stretch, not_larger, not_smaller")
-    wanted = build.known_ints(sizes, "sizes")
-    extents = _known_extents(build, x, axes or tuple(range(build.rank(x, "X"))))
-    factors = [w / d for w, d in zip(wanted, extents, strict=True)]
-    factor = min(factors) if policy == "not_larger" else max(factors)
-    return build.ints(*(int(factor * d + 0.5) for d in extents))
+    own = converted(build, extents(build, x, *(axes or range(build.rank(x, "X")))), ElementType.f32)
+    factors = build(ops.Divide(), converted(build, sizes, ElementType.f32), own)
+    reduce = (ops.ReduceMin if policy == "not_larger" else ops.ReduceMax)(keep_dims=True)
+    grown = build(ops.Multiply(), own, build(reduce, factors, build.ints(0)))
+    return converted(build, build(ops.Floor(), build(ops.Add(), grown, number(build, 0.5, grown))), ElementType.i64)
 
 
 def _known_extents(build: Build, x: Value, axes: Ints) -> Ints:
@@ -283,26 +283,6 @@ def grid_sample(
     if x.fact.rank not in {None, 4}:
         raise build.refuse(f"its input is {x.fact}; only images of four axes can be sampled")
     return build(ops.GridSample(bool(align_corners), SAMPLING[mode], _member(Outside, padding_mode)), x, grid)
-
-
-@onnx.op("AffineGrid", since=20)
-def affine_grid(build: Build, theta: Value, size: Value, *, align_corners: int = 0) -> Value:
-    """Theta N,D,D+1 and size N,C,(depth,)height,width   ->   N,(depth,)height,width,D
-
-    Each output row is theta times (x, y, (z,) 1), the coordinates running from -1 to 1.
-    """
-    shape = build.known_ints(size, "size")
-    dims = len(shape) - 2
-    axes = []
-    for i, extent in enumerate(shape[2:]):
-        steps = np.arange(extent, dtype=np.float64)
-        inner = (2 * steps + 1) / extent - 1
-        line = np.linspace(-1, 1, extent) if align_corners else inner
-        axes.append(line.reshape(*[1] * i, -1, *[1] * (dims - 1 - i)))
-    grid = np.stack([*np.broadcast_arrays(*reversed(axes), np.ones(()))], -1).reshape(-1, dims + 1)
-    points = build.const(grid.astype(theta.fact.dtype.numpy))
-    flat = build(ops.MatMul(transpose_b=True), points, theta)
-    return build(ops.Reshape(special_zero=True), flat, build.ints(0, *shape[2:], dims))
 
 
 def _member(kind: type[E], name: str) -> E:
