@@ -40,12 +40,11 @@ def unheard(_what: str, _done: int, _total: int | None) -> None:
 def draft(wanted: Wanted, into: Path) -> Iterator[Path]:
     """The path at which to write ``wanted``; an earlier attempt may have left a part there.
 
-    Only one process at a time has it. Who waited may find that the file has arrived meanwhile.
+    Only one process at a time has it. Who waited may find that the file has arrived meanwhile. What the disk refuses
+    in the block is a ``StoreError``.
     """
     drafts = into / "parts"
-    with disk.explained(drafts):
-        drafts.mkdir(parents=True, exist_ok=True)
-    with lock.held(drafts / f"{wanted.sha256}.lock", _PATIENCE) as alone:
+    with disk.explained(drafts), lock.held(drafts / f"{wanted.sha256}.lock", _PATIENCE) as alone:
         if alone:
             yield drafts / f"{wanted.sha256}.part"
             return
@@ -58,18 +57,16 @@ def draft(wanted: Wanted, into: Path) -> Iterator[Path]:
 
 def settle(part: Path, wanted: Wanted) -> None:
     """Give the complete ``part`` its name; ``SourceError`` and no file at all if it is something else."""
-    with disk.explained(part):
-        found = digest.of_file(part)
+    found = digest.of_file(part)
     if found != wanted.sha256:
         with part.open("rb") as file:
             pointer = file.read(len(LFS)) == LFS
         part.unlink()
         what = "a Git LFS pointer came in place of the file" if pointer else f"what came has the sha256 {found}"
         raise SourceError(f"{wanted.where}: {what}, expected is {wanted.sha256}; nothing of it is kept")
-    with disk.explained(wanted.path):
-        disk.sync(part)
-        wanted.path.parent.mkdir(parents=True, exist_ok=True)
-        part.replace(wanted.path)
+    disk.sync(part)
+    wanted.path.parent.mkdir(parents=True, exist_ok=True)
+    part.replace(wanted.path)
 
 
 def expect_room(folder: Path, needed: int, what: str) -> None:

@@ -85,7 +85,7 @@ def _unpack(archive: zipfile.ZipFile, file: Wanted, part: Path, requirement: str
     what = f"{requirement} : {file.where}"
     member = _member(archive, file.where, requirement)
     expect_room(part.parent, member.file_size, what)
-    with _damage_told(what), disk.explained(part), archive.open(member) as packed, part.open("wb") as plain:
+    with _damage_told(what), archive.open(member) as packed, part.open("wb") as plain:
         done = 0
         while piece := packed.read(PIECE):  # gives at most what is promised, whatever the packed bytes hold
             plain.write(piece)

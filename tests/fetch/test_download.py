@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from modelbuild import digest
-from modelbuild.errors import EnvironmentTrouble, SourceError
+from modelbuild.errors import EnvironmentTrouble, SourceError, StoreError
 from modelbuild.fetch import Fetched, Retries, fetch
 from modelbuild.manifest import DataFile, UrlSource
 
@@ -231,6 +232,21 @@ def test_nobody_listening_is_the_environments_fault(tmp_path: Path, monkeypatch:
     monkeypatch.setenv("no_proxy", "*")
     with pytest.raises(EnvironmentTrouble, match="refused"):
         get("http://127.0.0.1:9/net.onnx", tmp_path)
+
+
+def test_a_server_that_says_nothing_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("no_proxy", "*")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        source = UrlSource(f"http://127.0.0.1:{silent.getsockname()[1]}/net.onnx", SHA, ())
+        with pytest.raises(EnvironmentTrouble, match="timed out, 2 times in a row"):
+            fetch(source, root=tmp_path, into=tmp_path, offline=False, retries=Retries(2, 0.001, 0.05))
+
+
+def test_a_folder_that_cannot_be_is_one_line(server: Server, tmp_path: Path) -> None:
+    server.content["/net.onnx"] = MODEL
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match="not a directory"):
+        get(f"{server.url}/net.onnx", tmp_path / "file" / "into")
 
 
 def test_offline_says_what_would_be_fetched(server: Server, tmp_path: Path) -> None:
