@@ -136,15 +136,16 @@ def _network(url: str) -> Iterator[None]:
         yield
     except HTTPError as refusal:
         with refusal:
-            said = f"the server says {refusal.code} {refusal.reason}"
+            reason = "".join(filter(str.isprintable, str(refusal.reason)))  # theirs, and a terminal obeys escapes
+            said = f"the server says {refusal.code} {reason}"
         if refusal.code in _PASSING:
             raise _Interrupted(said) from refusal
         raise SourceError(f"{url}: {said}; check the URL") from refusal
     except (OSError, HTTPException) as error:
-        reason = error.reason if isinstance(error, URLError) else error
-        if isinstance(reason, ssl.SSLCertVerificationError):
-            raise EnvironmentTrouble(f"{url}: the server cannot prove who it is: {reason.verify_message}") from error
-        raise _Interrupted(str(reason) or type(reason).__name__) from error
+        cause = error.reason if isinstance(error, URLError) else error
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            raise EnvironmentTrouble(f"{url}: the server cannot prove who it is: {cause.verify_message}") from error
+        raise _Interrupted(str(cause) or type(cause).__name__) from error
 
 
 @contextmanager

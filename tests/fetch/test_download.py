@@ -209,6 +209,14 @@ def test_a_missing_file_is_not_asked_for_twice(server: Server, tmp_path: Path) -
     assert len(server.asked) == 1
 
 
+def test_what_a_server_says_cannot_command_the_terminal(server: Server, tmp_path: Path) -> None:
+    server.redirects["/net.onnx"] = "file:///\x1b[31mred"
+    with pytest.raises(SourceError) as told:
+        get(f"{server.url}/net.onnx", tmp_path)
+    assert "[31mred" in str(told.value)
+    assert "\x1b" not in str(told.value)
+
+
 def test_a_redirect_is_followed(server: Server, tmp_path: Path) -> None:
     server.content["/there"] = MODEL
     server.redirects["/net.onnx"] = f"{server.url}/there"
