@@ -21,7 +21,7 @@ from modelbuild.stages.job import FileInput, Job, Source
 from modelbuild.stages.key import Code, Given, Key, key_of
 from modelbuild.stages.outputs import Outputs
 from modelbuild.stages.reason import Reason
-from modelbuild.stages.shelf import Shelf
+from modelbuild.stages.shelf import Origin, Shelf
 from modelbuild.store import Blob, LocalStore, Lost, Record, Store, deliver
 
 if TYPE_CHECKING:
@@ -217,7 +217,6 @@ class Build:
         if (record := self.store.recall(key.digest)) is not None:  # what came before was made anew, and is the same
             return self._hit(job, key, record)
         answers |= {role: self._provide(source, read) for role, source in _jobs(job.aside)}
-        files = {source.path: self._file(job, role, source, read) for role, source in _files(job.sources)}
         asked = time.perf_counter()
         with self.store.lock(key.digest, self._patience):
             waited = time.perf_counter() - asked
@@ -225,14 +224,14 @@ class Build:
                 self._tell("waited", job, key, seconds=waited)
             if (record := self.store.recall(key.digest)) is not None:
                 return self._hit(job, key, record)
-            return self._run(job, key, answers, files)
+            return self._run(job, key, answers, read)
 
-    def _run(self, job: Job, key: Key, answers: Mapping[str, Answer], files: Read) -> Answer:
+    def _run(self, job: Job, key: Key, answers: Mapping[str, Answer], read: Read) -> Answer:
         why = self._why(job, key)
         self._tell("run", job, key, why=str(why))
         started = time.perf_counter()
         try:
-            record = self._record(job, key, answers, files)
+            record = self._record(job, key, answers, read)
         except Lost:
             raise
         except Exception as error:
@@ -245,28 +244,36 @@ class Build:
         self._tell("made", job, key, why=str(why), seconds=seconds, size=record.size)
         return Answer(job, key, record, why, seconds)
 
-    def _record(self, job: Job, key: Key, answers: Mapping[str, Answer], files: Read) -> Record:
+    def _record(self, job: Job, key: Key, answers: Mapping[str, Answer], read: Read) -> Record:
         """Run the stage and publish what it made."""
         started = time.perf_counter()
+        mine = self._origin(job, key, read)
         given: dict[str, Path | Answered] = {role: source.path for role, source in _files(job.sources)}
-        given |= {role: Answered(answer.job.subject, answer.record) for role, answer in answers.items()}
+        given |= {
+            role: Answered(self._origin(answer.job, answer.key, read), answer.record)
+            for role, answer in answers.items()
+        }
         # A stage gets params as the key has them: sorted names, lists for tuples, the same in every process.
         params = json.loads(digest.canonical(dict(job.params)))
         with self.store.scratch() as folder:
             out = Outputs(self.store, folder)
             job.stage.run(Inputs(self.store, self._shelf, given), params, out)
-            self._refuse_if_changed(job, files)
+            self._refuse_if_changed(job, mine)
             outputs, references = out.taken()
             now = datetime.now(UTC).isoformat(timespec="seconds")
             record = Record(key.question, outputs, references, time.perf_counter() - started, now)
             self.store.publish(record)
         for handed in out.handed_over:
-            self._shelf.put(job.subject, record.key, handed.name, handed.value, handed.copy)
+            self._shelf.put(mine, handed.name, handed.value, handed.copy)
         return record
 
-    def _refuse_if_changed(self, job: Job, files: Read) -> None:
+    def _origin(self, job: Job, key: Key, read: Read) -> Origin:
+        files = {source.path: self._file(job, role, source, read) for role, source in _files(job.sources)}
+        return Origin(key.digest, tuple(sorted(files.items())))
+
+    def _refuse_if_changed(self, job: Job, origin: Origin) -> None:
         """Raise rather than store an answer under a question that nobody asked."""
-        for path, before in files.items():
+        for path, before in origin.files:
             if self._memo.fingerprint(path) != before:
                 raise StageError(f"{path}: changed while {job} read it; run again when it is complete")
         for module in self._code.changed(job.stage):

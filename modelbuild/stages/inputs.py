@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from modelbuild.digest import Digest
 from modelbuild.errors import Bug
-from modelbuild.stages.shelf import Shelf
+from modelbuild.stages.shelf import Origin, Shelf
 from modelbuild.store import Blob, Record, Store
 
 T = TypeVar("T")
@@ -19,7 +19,7 @@ T = TypeVar("T")
 class Answered:
     """An input that is the answer of a job."""
 
-    subject: str
+    origin: Origin
     record: Record
 
 
@@ -70,7 +70,7 @@ class Inputs:
         Handing an object over must not show in any result: it is what ``parse`` would give.
         """
         answered = self._answered(role)
-        kept = self._shelf.copy_of(answered.subject, answered.record.key, name)
+        kept = self._shelf.copy_of(answered.origin, name)
         return kept if isinstance(kept, kind) else parse(self.path(role, name))
 
     def _answered(self, role: str) -> Answered:

@@ -5,37 +5,45 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
 
 from modelbuild.digest import Digest
+from modelbuild.memo import Fingerprint
 
 _ROOM = 4
 
 Copy: TypeAlias = Callable[[Any], Any]
 
 
-class Shelf:
-    """The last few objects, by who made them. Whoever takes one gets a copy, so that changing it changes nothing.
+class Origin(NamedTuple):
+    """Which answer, and the files that whoever made it could read.
 
-    The subject belongs to the name because an object may hold paths: those of another model with equal content may be
-    gone tomorrow.
+    An object may point into those files. Equal answers can come from other files, where things lie elsewhere.
     """
+
+    key: Digest
+    files: tuple[tuple[Path, Fingerprint], ...]
+
+
+class Shelf:
+    """The last few objects, by the output that they are. Whoever takes one gets a copy: changing it changes nothing."""
 
     def __init__(self, room: int = _ROOM) -> None:
         self._room = room
-        self._kept: OrderedDict[tuple[str, Digest, str], tuple[Any, Copy]] = OrderedDict()
+        self._kept: OrderedDict[tuple[Origin, str], tuple[Any, Copy]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def put(self, subject: str, key: Digest, name: str, value: Any, copy: Copy) -> None:
+    def put(self, origin: Origin, name: str, value: Any, copy: Copy) -> None:
         with self._lock:
-            self._kept[subject, key, name] = value, copy
+            self._kept[origin, name] = value, copy
             while len(self._kept) > self._room:
                 self._kept.popitem(last=False)
 
-    def copy_of(self, subject: str, key: Digest, name: str) -> Any | None:
+    def copy_of(self, origin: Origin, name: str) -> Any | None:
         with self._lock:
-            if (subject, key, name) not in self._kept:
+            if (origin, name) not in self._kept:
                 return None
-            self._kept.move_to_end((subject, key, name))
-            value, copy = self._kept[subject, key, name]
+            self._kept.move_to_end((origin, name))
+            value, copy = self._kept[origin, name]
         return copy(value)

@@ -347,6 +347,30 @@ def test_who_changes_what_was_handed_over_changes_a_copy(site: Site) -> None:
     assert texts == ["ABCCPU", "ABCGPU"]
 
 
+def test_what_pointed_into_a_file_is_not_taken_for_another_file(site: Site) -> None:
+    """The results are equal, the places are not."""
+    pointing = Job(toys.point, "m", {}, {}, {"model": FileInput(site.model)})
+    for text in ("abc", "longer abc"):
+        site.model.write_text(text)
+        site.build.ensure(pointing)
+        followed = Job(toys.follow, "m", {"n": text}, {"place": pointing}, {"model": FileInput(site.model)})
+        assert site.store.path(site.build.ensure(followed).blob("size")).read_text() == str(len(text))
+
+
+def test_an_adopted_blob_is_an_output(site: Site) -> None:
+    answer = site.build.ensure(Job(toys.adopt, "m", {}, {"graph": Job(toys.keep, "m")}))
+    assert answer.blob("adopted") == site.build.ensure(Job(toys.keep, "m")).blob("graph.txt")
+
+
+def test_an_adopted_blob_that_is_lost_is_made_by_who_made_it(site: Site) -> None:
+    adopting = Job(toys.adopt, "m", {}, {"graph": Job(toys.keep, "m")})
+    blob = site.build.ensure(adopting).blob("adopted")
+    site.store.path(blob).unlink()
+    site.build.ensure(adopting)
+    assert site.store.path(blob).exists()
+    assert [(e.what, e.stage) for e in site.events if e.what == "made"][-2:] == [("made", "keep"), ("made", "adopt")]
+
+
 def test_big_pieces_are_hashed_in_passing(site: Site) -> None:
     answer = site.build.ensure(site.artifact(size=3_000_000))
     assert answer.blob("m.bin").sha256 == digest.of_bytes(bytes(3_000_000))

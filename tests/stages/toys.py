@@ -54,6 +54,24 @@ def speak(inputs: Inputs, params: Params, out: Outputs) -> None:
     out.write("content", inputs.blob(sha256).read_bytes())
 
 
+@stage("adopt", code=(), versions=())
+def adopt(inputs: Inputs, params: Params, out: Outputs) -> None:
+    out.adopt("adopted", inputs.output("graph", "graph.txt"))
+
+
+@stage("point", code=(), versions=())
+def point(inputs: Inputs, params: Params, out: Outputs) -> None:
+    """A result that does not tell how big the file aside is, and an object that does."""
+    out.write("place", b"somewhere")
+    out.hand_over("place", (inputs.path("model").stat().st_size,), lambda size: size)
+
+
+@stage("follow", code=(), versions=())
+def follow(inputs: Inputs, params: Params, out: Outputs) -> None:
+    size = inputs.value("place", "place", tuple, lambda _: (inputs.path("model").stat().st_size,))
+    out.write("size", str(size[0]).encode())
+
+
 @stage("misbehave", code=(), versions=())
 def misbehave(inputs: Inputs, params: Params, out: Outputs) -> None:
     ran(params, f"misbehave {os.getpid()}")
