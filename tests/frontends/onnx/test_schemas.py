@@ -77,11 +77,15 @@ def check_default(name: str, declared: Any, parameter: inspect.Parameter, *, alo
     assert parameter.default is not parameter.empty, f"{name} may be left out"
     if declared.default_value.type:
         expected = onnx.helper.get_attribute_value(declared.default_value)
-        expected = expected.decode() if isinstance(expected, bytes) else expected
+        expected = _text(expected)
         if isinstance(expected, float):
             assert math.isclose(parameter.default, expected, rel_tol=1e-6), name
         else:
-            assert parameter.default == (tuple(expected) if isinstance(expected, list) else expected), name
+            assert parameter.default == (tuple(map(_text, expected)) if isinstance(expected, list) else expected), name
+
+
+def _text(value: Any) -> Any:
+    return value.decode() if isinstance(value, bytes) else value
 
 
 def test_no_version_of_a_known_operator_is_forgotten() -> None:

@@ -35,13 +35,6 @@ def if_(build: Build, cond: Value, *, else_branch: SourceGraph, then_branch: Sou
 
 
 @onnx.op("Loop", since=1)
-def loop_1(
-    build: Build, m: Value | None, cond: Value | None, v_initial: Value, *others: Value, body: SourceGraph
-) -> tuple[Value, ...]:
-    return loop(build, m, cond, v_initial, *others, body=body)
-
-
-@onnx.op("Loop", since=11)
 def loop(build: Build, m: Value | None, cond: Value | None, *v_initial: Value, body: SourceGraph) -> tuple[Value, ...]:
     trips = build.scalar(-1) if m is None else m
     going = build.scalar(True, ElementType.boolean) if cond is None else cond
@@ -85,16 +78,17 @@ def scan_8(
 
 @onnx.op("Scan", since=9)
 def scan(
-    build: Build, *initial_state_and_scan_inputs: Value,
+    build: Build, initial_state_and_scan_inputs: Value, *others: Value,
     body: SourceGraph, num_scan_inputs: int,
     scan_input_axes: Ints = (), scan_input_directions: Ints = (),
     scan_output_axes: Ints = (), scan_output_directions: Ints = (),
 ) -> tuple[Value, ...]:  # fmt: skip
     """Parts keep their axis in an iterator's body and have lost it in a scan's."""
-    carried = len(initial_state_and_scan_inputs) - num_scan_inputs
+    inputs = (initial_state_and_scan_inputs, *others)
+    carried = len(inputs) - num_scan_inputs
     if carried < 0:
-        raise ValueError(f"{num_scan_inputs} scan inputs, but only {len(initial_state_and_scan_inputs)} inputs")
-    states, scanned = initial_state_and_scan_inputs[:carried], initial_state_and_scan_inputs[carried:]
+        raise ValueError(f"{num_scan_inputs} scan inputs, but only {len(inputs)} inputs")
+    states, scanned = inputs[:carried], inputs[carried:]
     axes = [
         build.axis(axis, build.rank(v))
         for axis, v in zip(scan_input_axes or (0,) * num_scan_inputs, scanned, strict=True)
@@ -134,7 +128,7 @@ def scan(
             ),
         ),
     )
-    return build.node(op, *initial_state_and_scan_inputs, *made.captures).outputs
+    return build.node(op, *inputs, *made.captures).outputs
 
 
 def _ways(backwards: int) -> tuple[int, int, int]:

@@ -14,10 +14,10 @@ from modelbuild.frontends.onnx.handlers.pooling import average_pool, global_aver
 from modelbuild.frontends.onnx.handlers.qlinear import qlinear_conv, scaled_bias
 from modelbuild.frontends.onnx.handlers.quantize import (
     Scale,
-    dequantize_linear_13,
+    dequantize_linear,
     dequantized,
     dynamic_scale,
-    quantize_linear_13,
+    quantize_linear,
     quantized,
 )
 from modelbuild.frontends.onnx.registry import onnx
@@ -27,17 +27,17 @@ from modelbuild.tensor.storage import InMemory, Mapped, Tensor
 
 
 @onnx.op("QuantizeLinear", domain=MICROSOFT)
-def quantize_linear(
+def quantize_linear_microsoft(
     build: Build, x: Value, y_scale: Value, y_zero_point: Value | None = None, *, axis: int = 1
 ) -> Value:
-    return quantize_linear_13(build, x, y_scale, y_zero_point, axis=axis)
+    return quantize_linear(build, x, y_scale, y_zero_point, axis=axis)
 
 
 @onnx.op("DequantizeLinear", domain=MICROSOFT)
-def dequantize_linear(
+def dequantize_linear_microsoft(
     build: Build, x: Value, x_scale: Value, x_zero_point: Value | None = None, *, axis: int = 1
 ) -> Value:
-    return dequantize_linear_13(build, x, x_scale, x_zero_point, axis=axis)
+    return dequantize_linear(build, x, x_scale, x_zero_point, axis=axis)
 
 
 def _around(build: Build, x: Value, given: Scale, wanted: Scale, make: Callable[[Value], Value]) -> Value:

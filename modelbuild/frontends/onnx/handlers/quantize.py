@@ -131,37 +131,7 @@ def _repeated(build: Build, numbers: Value, axis: int, rank: int, block: int, ex
 
 
 @onnx.op("QuantizeLinear", since=10)
-def quantize_linear_10(build: Build, x: Value, y_scale: Value, y_zero_point: Value | None = None) -> Value:
-    return quantize_linear_23(build, x, y_scale, y_zero_point)
-
-
-@onnx.op("QuantizeLinear", since=13)
-def quantize_linear_13(
-    build: Build, x: Value, y_scale: Value, y_zero_point: Value | None = None, *, axis: int = 1
-) -> Value:
-    return quantize_linear_23(build, x, y_scale, y_zero_point, axis=axis)
-
-
-@onnx.op("QuantizeLinear", since=19)
-def quantize_linear_19(
-    build: Build, x: Value, y_scale: Value, y_zero_point: Value | None = None, *, axis: int = 1, saturate: int = 1
-) -> Value:
-    return quantize_linear_23(build, x, y_scale, y_zero_point, axis=axis, saturate=saturate)
-
-
-@onnx.op("QuantizeLinear", since=21)
-def quantize_linear_21(
-    build: Build, x: Value, y_scale: Value, y_zero_point: Value | None = None, *,
-    axis: int = 1, block_size: int = 0, output_dtype: int = 0, saturate: int = 1,
-) -> Value:  # fmt: skip
-    return quantize_linear_23(
-        build, x, y_scale, y_zero_point,
-        axis=axis, block_size=block_size, output_dtype=output_dtype, saturate=saturate,
-    )  # fmt: skip
-
-
-@onnx.op("QuantizeLinear", since=23)
-def quantize_linear_23(
+def quantize_linear(
     build: Build, x: Value, y_scale: Value, y_zero_point: Value | None = None, *,
     axis: int = 1, block_size: int = 0, output_dtype: int = 0, precision: int = 0, saturate: int = 1,
 ) -> Value:  # fmt: skip
@@ -174,26 +144,7 @@ def quantize_linear_23(
 
 
 @onnx.op("DequantizeLinear", since=10)
-def dequantize_linear_10(build: Build, x: Value, x_scale: Value, x_zero_point: Value | None = None) -> Value:
-    return dequantize_linear_23(build, x, x_scale, x_zero_point)
-
-
-@onnx.op("DequantizeLinear", since=13)
-def dequantize_linear_13(
-    build: Build, x: Value, x_scale: Value, x_zero_point: Value | None = None, *, axis: int = 1
-) -> Value:
-    return dequantize_linear_23(build, x, x_scale, x_zero_point, axis=axis)
-
-
-@onnx.op("DequantizeLinear", since=21)
-def dequantize_linear_21(
-    build: Build, x: Value, x_scale: Value, x_zero_point: Value | None = None, *, axis: int = 1, block_size: int = 0
-) -> Value:
-    return dequantize_linear_23(build, x, x_scale, x_zero_point, axis=axis, block_size=block_size)
-
-
-@onnx.op("DequantizeLinear", since=23)
-def dequantize_linear_23(
+def dequantize_linear(
     build: Build, x: Value, x_scale: Value, x_zero_point: Value | None = None, *,
     axis: int = 1, block_size: int = 0, output_dtype: int = 0,
 ) -> Value:  # fmt: skip

@@ -1,7 +1,8 @@
 """ONNX recurrent networks.
 
 ONNX has time first, [time, batch, input], unless ``layout`` is 1, the gates of an LSTM in the order input, output,
-forget, cell, and a bias for the input and one for the recurrence.
+forget, cell, and a bias for the input and one for the recurrence. ``output_sequence``, which the oldest versions have,
+says only whether Y is wanted, which the node's outputs say too.
 """
 
 from __future__ import annotations
@@ -136,40 +137,12 @@ def _transpose(build: Build, x: Value, *order: int) -> Value:
 
 
 @onnx.op("LSTM", since=1)
-def lstm_1(
-    build: Build, x: Value, w: Value, r: Value, b: Value | None = None, sequence_lens: Value | None = None,
-    initial_h: Value | None = None, initial_c: Value | None = None, p: Value | None = None, *,
-    activation_alpha: Floats = (), activation_beta: Floats = (), activations: Strings = (), clip: float = 0.0,
-    direction: str = "forward", hidden_size: int | None = None, input_forget: int = 0, output_sequence: int = 0,
-) -> tuple[Value, ...]:  # fmt: skip
-    """``output_sequence`` says only whether Y is wanted, which the node's outputs say too."""
-    return lstm(
-        build, x, w, r, b, sequence_lens, initial_h, initial_c, p, activation_alpha=activation_alpha,
-        activation_beta=activation_beta, activations=activations, clip=clip, direction=direction,
-        hidden_size=hidden_size, input_forget=input_forget,
-    )  # fmt: skip
-
-
-@onnx.op("LSTM", since=7)
-def lstm_7(
-    build: Build, x: Value, w: Value, r: Value, b: Value | None = None, sequence_lens: Value | None = None,
-    initial_h: Value | None = None, initial_c: Value | None = None, p: Value | None = None, *,
-    activation_alpha: Floats = (), activation_beta: Floats = (), activations: Strings = (), clip: float = 0.0,
-    direction: str = "forward", hidden_size: int | None = None, input_forget: int = 0,
-) -> tuple[Value, ...]:  # fmt: skip
-    return lstm(
-        build, x, w, r, b, sequence_lens, initial_h, initial_c, p, activation_alpha=activation_alpha,
-        activation_beta=activation_beta, activations=activations, clip=clip, direction=direction,
-        hidden_size=hidden_size, input_forget=input_forget,
-    )  # fmt: skip
-
-
-@onnx.op("LSTM", since=14)
 def lstm(
     build: Build, x: Value, w: Value, r: Value, b: Value | None = None, sequence_lens: Value | None = None,
     initial_h: Value | None = None, initial_c: Value | None = None, p: Value | None = None, *,
     activation_alpha: Floats = (), activation_beta: Floats = (), activations: Strings = (), clip: float = 0.0,
     direction: str = "forward", hidden_size: int | None = None, input_forget: int = 0, layout: int = 0,
+    output_sequence: int = 0,
 ) -> tuple[Value, ...]:  # fmt: skip
     layer = _Layer(
         build, x, w, r, b, sequence_lens, activations, activation_alpha, activation_beta, clip, direction, hidden_size,
@@ -191,39 +164,12 @@ def lstm(
 
 
 @onnx.op("GRU", since=3)
-def gru_3(
-    build: Build, x: Value, w: Value, r: Value, b: Value | None = None, sequence_lens: Value | None = None,
-    initial_h: Value | None = None, *,
-    activation_alpha: Floats = (), activation_beta: Floats = (), activations: Strings = (), clip: float = 0.0,
-    direction: str = "forward", hidden_size: int | None = None, linear_before_reset: int = 0, output_sequence: int = 0,
-) -> tuple[Value, ...]:  # fmt: skip
-    return gru(
-        build, x, w, r, b, sequence_lens, initial_h, activation_alpha=activation_alpha,
-        activation_beta=activation_beta, activations=activations, clip=clip, direction=direction,
-        hidden_size=hidden_size, linear_before_reset=linear_before_reset,
-    )  # fmt: skip
-
-
-@onnx.op("GRU", since=7)
-def gru_7(
-    build: Build, x: Value, w: Value, r: Value, b: Value | None = None, sequence_lens: Value | None = None,
-    initial_h: Value | None = None, *,
-    activation_alpha: Floats = (), activation_beta: Floats = (), activations: Strings = (), clip: float = 0.0,
-    direction: str = "forward", hidden_size: int | None = None, linear_before_reset: int = 0,
-) -> tuple[Value, ...]:  # fmt: skip
-    return gru(
-        build, x, w, r, b, sequence_lens, initial_h, activation_alpha=activation_alpha,
-        activation_beta=activation_beta, activations=activations, clip=clip, direction=direction,
-        hidden_size=hidden_size, linear_before_reset=linear_before_reset,
-    )  # fmt: skip
-
-
-@onnx.op("GRU", since=14)
 def gru(
     build: Build, x: Value, w: Value, r: Value, b: Value | None = None, sequence_lens: Value | None = None,
     initial_h: Value | None = None, *,
     activation_alpha: Floats = (), activation_beta: Floats = (), activations: Strings = (), clip: float = 0.0,
     direction: str = "forward", hidden_size: int | None = None, linear_before_reset: int = 0, layout: int = 0,
+    output_sequence: int = 0,
 ) -> tuple[Value, ...]:  # fmt: skip
     """The hidden gate has two biases where the reset comes after the product with R."""
     layer = _Layer(
@@ -247,39 +193,12 @@ def gru(
 
 
 @onnx.op("RNN", since=1)
-def rnn_1(
-    build: Build, x: Value, w: Value, r: Value, b: Value | None = None, sequence_lens: Value | None = None,
-    initial_h: Value | None = None, *,
-    activation_alpha: Floats = (), activation_beta: Floats = (), activations: Strings = ("Tanh", "Tanh"),
-    clip: float = 0.0, direction: str = "forward", hidden_size: int | None = None, output_sequence: int = 0,
-) -> tuple[Value, ...]:  # fmt: skip
-    return rnn(
-        build, x, w, r, b, sequence_lens, initial_h, activation_alpha=activation_alpha,
-        activation_beta=activation_beta, activations=activations, clip=clip, direction=direction,
-        hidden_size=hidden_size,
-    )  # fmt: skip
-
-
-@onnx.op("RNN", since=7)
-def rnn_7(
-    build: Build, x: Value, w: Value, r: Value, b: Value | None = None, sequence_lens: Value | None = None,
-    initial_h: Value | None = None, *,
-    activation_alpha: Floats = (), activation_beta: Floats = (), activations: Strings = ("Tanh", "Tanh"),
-    clip: float = 0.0, direction: str = "forward", hidden_size: int | None = None,
-) -> tuple[Value, ...]:  # fmt: skip
-    return rnn(
-        build, x, w, r, b, sequence_lens, initial_h, activation_alpha=activation_alpha,
-        activation_beta=activation_beta, activations=activations, clip=clip, direction=direction,
-        hidden_size=hidden_size,
-    )  # fmt: skip
-
-
-@onnx.op("RNN", since=14)
 def rnn(
     build: Build, x: Value, w: Value, r: Value, b: Value | None = None, sequence_lens: Value | None = None,
     initial_h: Value | None = None, *,
     activation_alpha: Floats = (), activation_beta: Floats = (), activations: Strings = ("Tanh", "Tanh"),
     clip: float = 0.0, direction: str = "forward", hidden_size: int | None = None, layout: int = 0,
+    output_sequence: int = 0,
 ) -> tuple[Value, ...]:  # fmt: skip
     """The default names an activation for each of two directions, whether there are two or not."""
     layer = _Layer(
