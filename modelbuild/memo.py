@@ -45,11 +45,13 @@ class Memo:
     """Digests of files by any function ``how`` of a path; its ``__name__`` tells entries apart.
 
     With a ``path`` they outlive the process and are shared with others at work; a damaged memo is an empty one.
+    ``deferred``: nothing is written before `keep`, so that a process that only looks leaves no trace.
     Safe to use from several threads.
     """
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, *, deferred: bool = False) -> None:
         self._journal = Journal(path) if path is not None else None
+        self._deferred: list[bytes] | None = [] if deferred else None
         self._known: dict[tuple[str, str], Fingerprint] = {}
         self._lines = 0
         self._lock = threading.Lock()
@@ -83,8 +85,17 @@ class Memo:
     def _remember(self, name: tuple[str, str], made: Fingerprint) -> None:
         with self._lock:
             self._known[name] = made
-            if self._journal is not None:
+            if self._deferred is not None:
+                self._deferred.append(_line(name, made))
+            elif self._journal is not None:
                 self._journal.append([_line(name, made)])
+
+    def keep(self) -> None:
+        """Write down what was deferred."""
+        with self._lock:
+            if self._journal is not None and self._deferred:
+                self._journal.append(self._deferred)
+                self._deferred.clear()
 
     def _catch_up(self) -> None:
         if self._journal is None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from modelbuild import __version__
+from modelbuild.fetch import FetchedFile
 from modelbuild.manifest.model import Model, Variant
 from modelbuild.passes.pipeline import DEFAULT
 from modelbuild.stages import FileInput, Job
@@ -16,32 +16,21 @@ from modelbuild.stages.graphs import FROM
 from modelbuild.stages.load import MODEL, load, plain_spec
 from modelbuild.stages.optimize import optimize
 from modelbuild.stages.package import IR, PROVENANCE, package
+from modelbuild.stages.prove import prove
 from modelbuild.stages.specialize import specialize
 
 
 @dataclass(frozen=True, slots=True)
-class SourceFile:
-    """A file of a source: ``name`` is relative to the folder of the model's own file."""
-
-    name: str
-    path: Path
-    sha256: str
-
-
-@dataclass(frozen=True, slots=True)
 class Artifact:
-    """One thing to build: ``package`` gives all that is delivered, ``emit`` the pair within it."""
+    """One thing to build: ``package`` gives all that is delivered, ``emit`` the pair within it, ``prove`` its proof."""
 
     variant: Variant
     package: Job
     emit: Job
+    prove: Job
+    optimize: Job
     load: Job
-    sources: tuple[SourceFile, ...]
-
-    @property
-    def folder(self) -> Path:
-        """Where it is delivered, below the folder of all artifacts."""
-        return folder_of(self.variant)
+    sources: tuple[FetchedFile, ...]
 
     @property
     def files(self) -> dict[str, str]:
@@ -49,16 +38,11 @@ class Artifact:
         return delivered_files(self.variant.model)
 
 
-def folder_of(variant: Variant) -> Path:
-    """``<model>/<target>/<precision>``"""
-    return Path(variant.model, str(variant.target), str(variant.precision))
-
-
 def delivered_files(model: str) -> dict[str, str]:
     return {f"{model}.xml": XML, f"{model}.bin": BIN, PROVENANCE: PROVENANCE}
 
 
-def artifact(model: Model, variant: Variant, sources: Sequence[SourceFile]) -> Artifact:
+def artifact(model: Model, variant: Variant, sources: Sequence[FetchedFile]) -> Artifact:
     """The chain of jobs for one variant of a model whose source files are known.
 
     Jobs of several variants are equal as far as they ask the same: what they share is made once.
@@ -87,7 +71,8 @@ def artifact(model: Model, variant: Variant, sources: Sequence[SourceFile]) -> A
     )
     emitted = Job(emit, str(variant), {"name": model.id}, {FROM: specialized}, files)
     packaged = Job(package, str(variant), {"provenance": provenance(model, variant, sources)}, {IR: emitted})
-    return Artifact(variant, packaged, emitted, loaded, tuple(sources))
+    proven = Job(prove, str(variant), {"precision": str(variant.precision)}, {IR: emitted, **files})
+    return Artifact(variant, packaged, emitted, proven, optimized, loaded, tuple(sources))
 
 
 def framework(model: Model) -> str:
@@ -95,7 +80,7 @@ def framework(model: Model) -> str:
     return model.framework or "onnx"
 
 
-def provenance(model: Model, variant: Variant, sources: Sequence[SourceFile]) -> Mapping[str, Any]:
+def provenance(model: Model, variant: Variant, sources: Sequence[FetchedFile]) -> Mapping[str, Any]:
     """Where an artifact comes from, as plain data: no time, no path of this machine."""
     return {
         "model": model.id,

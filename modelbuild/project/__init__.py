@@ -1,0 +1,12 @@
+"""A checkout: the folder of a manifest, with what is remembered in ``cache/`` and delivered in ``build/``.
+
+`Checkout` makes variants and knows, without planning or reading anything big, which are there already: a `Stamp` beside
+the cache notes what was delivered and the digest of all that it depended on. ``delivery`` knows our own folders below
+``build/`` from other people's, ``runs`` keeps what each run did.
+"""
+
+from modelbuild.project.checkout import MANIFEST, Checkout, Made
+from modelbuild.project.delivery import Delivery, names, place
+from modelbuild.project.stamp import Stamp
+
+__all__ = ["MANIFEST", "Checkout", "Delivery", "Made", "Stamp", "names", "place"]

@@ -1,0 +1,166 @@
+"""Run an artifact and its source on the same inputs, and say how far apart they are.
+
+The judge is the runtime's CPU, whatever device the artifact is for: it is the same everywhere and needs no hardware.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Final
+
+from modelbuild.errors import ProofFailed, StageError
+from modelbuild.stages.emit import BIN, XML
+from modelbuild.stages.inputs import Inputs
+from modelbuild.stages.load import MODEL
+from modelbuild.stages.outputs import Outputs
+from modelbuild.stages.package import IR
+from modelbuild.stages.stage import Params, stage
+from modelbuild.tensor.fact import Fact
+from modelbuild.tensor.shape import Expr, bounds
+
+if TYPE_CHECKING:
+    from modelbuild.runtime.compare import Difference
+    from modelbuild.runtime.reference import Reference
+    from modelbuild.tensor.dtype import Array, Ints
+    from modelbuild.tensor.shape import Shape
+
+PROOF = "proof.json"
+NEEDS = ("onnxruntime", "openvino")
+"""The modules without which nothing can be proved."""
+
+_EXTENTS: Final = (64, 16, 1, 256, 2048, 16000)
+"""What open dimensions are tried with: pictures and sentences come first, a second of sound last."""
+
+_MOST_ELEMENTS: Final = 1 << 22
+_SEED: Final = 0
+
+
+class _Unproved(Exception):
+    """The source gives nothing to compare with."""
+
+
+def _appetite(size: int) -> int:
+    """Both runtimes hold the weights in their own form, and the results of all layers."""
+    return (512 << 20) + 6 * size
+
+
+@stage(
+    "prove",
+    code=("modelbuild.errors", "modelbuild.runtime", "modelbuild.tensor"),
+    versions=("ml_dtypes", "numkong", "numpy", *NEEDS),
+    memory=_appetite,
+)
+def prove(inputs: Inputs, params: Params, out: Outputs) -> None:
+    """Differences are reported, not judged, but an artifact that does not run or gives other shapes or types fails.
+
+    So does one of ``precision`` FP32 that has NaNs and infinities in other places.
+    """
+    with TemporaryDirectory() as folder:
+        xml = Path(folder, XML)
+        for name in (XML, BIN):
+            Path(folder, name).symlink_to(inputs.path(IR, name))
+        said = _compare(xml, inputs.path(MODEL), params["precision"])
+    out.write(PROOF, f"{json.dumps(said, indent=2, sort_keys=True)}\n".encode())
+
+
+def _compare(xml: Path, source: Path, precision: str) -> dict[str, Any]:
+    from modelbuild.runtime.compare import compare
+    from modelbuild.runtime.session import Session
+
+    try:
+        session = Session(xml)
+    except StageError as error:
+        raise ProofFailed(f"the runtime does not load what was made: {error}") from error
+    try:
+        feeds, wanted = _answers(source, session.inputs)
+    except _Unproved as why:
+        return {"proved": False, "why": str(why)}
+    try:
+        given = session.run(feeds)
+    except StageError as error:
+        raise ProofFailed(f"the runtime does not run what was made: {error}") from error
+    found = {name: compare(given[name], array) for name, array in wanted.items() if name in given}
+    if not found:
+        return {"proved": False, "why": "no output of the artifact is one of the source model"}
+    _judge(found, precision)
+    worst = max(found, key=lambda name: found[name].max_rel_to_peak)
+    return {
+        "proved": True,
+        "inputs": {name: list(array.shape) for name, array in feeds.items()},
+        "outputs": {name: _plain(difference) for name, difference in found.items()},
+        "worst": worst,
+        "max_rel_to_peak": found[worst].max_rel_to_peak,
+    }
+
+
+def _answers(source: Path, wanted: Mapping[str, Fact]) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Inputs of a shape that the source model takes, and its answers to them."""
+    from modelbuild.runtime.inputs import make
+    from modelbuild.runtime.reference import Reference
+
+    try:
+        reference = Reference(source)
+    except StageError as error:
+        raise _Unproved(f"the source model cannot be run: {error.args[0].rpartition(': ')[2]}") from error
+    if any(fact.shape is None for fact in wanted.values()):
+        raise _Unproved("its inputs leave open how many axes they have")
+    refusal: object = None
+    for shapes in _candidates(wanted, reference):
+        feeds = make({name: Fact(fact.dtype, shapes[name]) for name, fact in wanted.items()}, seed=_SEED)
+        try:
+            return feeds, reference.run(_for_source(feeds, reference))
+        except (StageError, ValueError) as error:  # this shape is none for the model, the next may be
+            refusal = str(error).partition(": ")[2] or error
+    raise _Unproved(f"no shape was found that the source model takes; at last: {refusal}")
+
+
+def _candidates(wanted: Mapping[str, Fact], reference: Reference) -> Iterator[dict[str, Ints]]:
+    """Shapes to try: of what is open, the first axis is 1, further ones are each of `_EXTENTS` in turn."""
+    tried: list[dict[str, Ints]] = []
+    for extent in _EXTENTS:
+        chosen: dict[str, int] = {}
+        shapes = {
+            name: _closed(name, fact.shape or (), reference.inputs.get(name, fact).shape or (), extent, chosen)
+            for name, fact in wanted.items()
+        }
+        if shapes not in tried and all(math.prod(shape) <= _MOST_ELEMENTS for shape in shapes.values()):
+            tried.append(shapes)
+            yield shapes
+
+
+def _closed(name: str, shape: Shape, source: Shape, extent: int, chosen: dict[str, int]) -> Ints:
+    """``shape`` in numbers; ``chosen`` are those of the source's symbols, which mean one extent wherever they stand."""
+    closed: list[int] = []
+    for axis, dim in enumerate(shape):
+        own = source[axis] if len(source) == len(shape) else dim
+        symbol = own.only_symbol if isinstance(own, Expr) else None
+        number = chosen.setdefault(symbol.name if symbol else f"{name}.{axis}", extent if axis else 1)
+        low, high = bounds(dim)
+        closed.append(max(number if high is None else min(number, high), low or 0))
+    return tuple(closed)
+
+
+def _for_source(feeds: Mapping[str, Array], reference: Reference) -> dict[str, Array]:
+    """The same numbers in the source's own element types: a manifest may have given the artifact another."""
+    return {name: array.astype(reference.inputs[name].dtype.numpy) for name, array in feeds.items()}
+
+
+def _judge(found: Mapping[str, Difference], precision: str) -> None:
+    for name, difference in found.items():
+        if difference.problem:
+            raise ProofFailed(f"output {name!r}: {difference.problem}")
+        if difference.misplaced and precision == "FP32":
+            raise ProofFailed(
+                f"output {name!r}: {difference.misplaced} elements are NaN, infinite or other than theirs"
+            )
+
+
+def _plain(difference: Difference) -> dict[str, Any]:
+    plain = asdict(difference)
+    del plain["problem"]
+    return {**plain, "max_rel_to_peak": difference.max_rel_to_peak}

@@ -1,0 +1,253 @@
+"""The doit tasks of a manifest. A ``dodo.py`` takes them over and may define others beside::
+
+    from modelbuild.tasks import DOIT_CONFIG, task_build, task_report, task_source
+
+doit decides *whether* something runs, the store remembers *what* it gave. Losing doit's database costs looking
+everything up once; ``doit forget`` does the same. Tasks depend on each other by name only: no file of ours is hashed
+by doit.
+
+doit's exit codes: 0 all is well, 1 a task failed, 2 a task broke, 3 the manifest (or the command line) is wrong.
+"""
+
+from __future__ import annotations
+
+import atexit
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from types import TracebackType
+from typing import Any, ClassVar, TypeAlias
+
+from doit.exceptions import BaseFail, InvalidDodoFile, TaskFailed, UnmetDependency
+from doit.reporter import ConsoleReporter
+from doit.task import Task
+
+from modelbuild import telling
+from modelbuild.errors import BuildError, ManifestError
+from modelbuild.manifest import Manifest, Model, Variant, load
+from modelbuild.project import MANIFEST, Checkout, names, place
+from modelbuild.stages import Event
+from modelbuild.telling import Row, Screen
+
+DOIT_CONFIG: dict[str, Any]
+"""doit's settings. Made when it is asked for, because doit wants the folder of its database to be there."""
+
+TaskDict: TypeAlias = dict[str, Any]
+
+_OURS = {"modelbuild": True}
+_BROKEN_MANIFEST = "_manifest"
+_COMMON: TaskDict = {"io": {"capture": False}, "meta": _OURS}
+
+
+def __getattr__(name: str) -> Any:
+    if name != "DOIT_CONFIG":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    cache_folder = Path("cache")
+    cache_folder.mkdir(exist_ok=True)
+    return {
+        # Two builds at once: sqlite keeps what both record. And it writes nothing when there is nothing to write.
+        "backend": "sqlite3",
+        "dep_file": str(cache_folder / "doit.db"),
+        "par_type": "thread",  # a process of doit's that is killed hangs doit; the processes of our own pool do not
+        "reporter": Reporter,
+        "verbosity": 2,
+    }
+
+
+# ---- tasks ----
+
+
+def task_source() -> Iterator[TaskDict]:
+    """Bring the files of the models onto this machine"""
+    yield _group("source", task_source.__doc__)
+    if (manifest := _manifest()) is None:
+        yield {"basename": _BROKEN_MANIFEST, "actions": [_refuse], **_COMMON}
+        return
+    for model in manifest.models.values():
+        yield {
+            "name": model.id,
+            "doc": str(model.source),
+            "actions": [(_told, [_fetch, model])],
+            "uptodate": [(_is_fetched, [model])],
+            "clean": [(_clean_source, [model])],
+            **_COMMON,
+        }
+
+
+def task_build() -> Iterator[TaskDict]:
+    """Build what the manifest asks for"""
+    yield _group("build", task_build.__doc__)
+    manifest = _manifest()
+    for model in manifest.models.values() if manifest is not None else ():
+        variants = model.variants()
+        if not variants:
+            continue
+        yield {
+            "name": model.id,
+            "doc": f"build {model.id} for all of its targets",
+            "actions": None,
+            "task_dep": [f"build:{variant}" for variant in variants],
+            "uptodate": [True],
+            "meta": _OURS,
+        }
+        for variant in variants:
+            yield {
+                "name": str(variant),
+                "doc": f"build {variant}",
+                "actions": [(_told, [_make, variant])],
+                "task_dep": [f"source:{model.id}"],
+                "targets": [str(Path("build", place(variant), name)) for name in names(variant)],
+                "uptodate": [(_is_built, [variant])],
+                "clean": [(_clean, [variant])],
+                **_COMMON,
+            }
+
+
+def _group(name: str, doc: str | None) -> TaskDict:
+    """Explicit, because doit would run, and note, a group of its own making every time."""
+    depends = [_BROKEN_MANIFEST] if _manifest() is None else []
+    return {"basename": name, "name": None, "doc": doc, "uptodate": [True], "task_dep": depends, "meta": _OURS}
+
+
+# ---- what they do ----
+
+
+@cache
+def _manifest() -> Manifest | None:
+    """The manifest of the current folder. What is wrong with it is said once, and the tasks of others still run."""
+    try:
+        return load(MANIFEST)
+    except ManifestError as error:
+        print(f"{error}\n", file=sys.stderr)  # noqa: T201 - doit has no reporter yet
+        return None
+
+
+@cache
+def _checkout() -> Checkout:
+    manifest = _manifest()
+    assert manifest is not None, "tasks that need a manifest are made of one"
+    checkout = Checkout(manifest, listener=_hear)
+    atexit.register(checkout.close)  # whichever reporter is in use, and however the run ends
+    return checkout
+
+
+def _hear(event: Event) -> None:
+    if Reporter.screen is not None:
+        Reporter.screen.hear(event)
+
+
+def _refuse() -> TaskFailed:
+    return TaskFailed(f"{MANIFEST} is not in order: see above")
+
+
+def _told(work: Callable[..., dict[str, Any]], *given: Any) -> dict[str, Any] | TaskFailed:
+    """What ``work`` gives; an error that a person can mend becomes doit's kind, without a traceback."""
+    try:
+        return work(*given)
+    except BuildError as error:
+        return TaskFailed(telling.failure(error))
+
+
+def _fetch(model: Model) -> dict[str, Any]:
+    progress = Reporter.screen.fetching if Reporter.screen is not None else None
+    found = _checkout().fetch(model, progress)
+    return {"files": [[file.name, file.sha256] for file in found]}
+
+
+def _is_fetched(task: Task, values: Mapping[str, Any], model: Model) -> bool:  # noqa: ARG001 - doit goes by place
+    return "files" in values and _checkout().has_sources(model)
+
+
+def _make(variant: Variant) -> dict[str, Any]:
+    made = _checkout().make(variant)
+    return {"key": made.key, "row": list(Row.of(made))}
+
+
+def _is_built(task: Task, values: Mapping[str, Any], variant: Variant) -> bool:  # noqa: ARG001 - doit goes by place
+    """After ``doit forget`` there is no key among the values: the task runs, and the store may know the answer."""
+    try:
+        return "key" in values and _checkout().stale(variant) is None
+    except BuildError:  # the task will meet it too, and say it
+        return False
+
+
+def _clean_source(model: Model, dryrun: bool) -> None:
+    _say_removed(_checkout().clean_source(model, dry=dryrun))
+
+
+def _clean(variant: Variant, dryrun: bool) -> None:
+    _say_removed(_checkout().clean(variant, dry=dryrun))
+
+
+def _say_removed(paths: Iterable[Path]) -> None:
+    for path in paths:
+        print(f"removing {path.relative_to(Path.cwd())}")  # noqa: T201 - as doit does for its own
+
+
+# ---- what is shown ----
+
+
+class Reporter(ConsoleReporter):  # type: ignore[misc]
+    """Ours in a line each, what is up to date as a number; other people's as doit shows them."""
+
+    desc = "a line a task that ran, and a table"
+    screen: ClassVar[Screen | None] = None
+
+    def __init__(self, outstream: Any, options: dict[str, Any]) -> None:
+        super().__init__(outstream, options)
+        Reporter.screen = self._screen = Screen(outstream)
+        self._rows: list[Row] = []
+        self._failed: list[str] = []
+        self._current = 0
+        self._is_refused = False
+
+    def write(self, text: str) -> None:
+        self._screen.line(text.removesuffix("\n"))
+
+    def initialize(self, tasks: dict[str, Task], selected_tasks: list[str]) -> None:  # noqa: ARG002 - doit's signature
+        sys.excepthook = _without_traceback_of_interrupts
+
+    def execute_task(self, task: Task) -> None:
+        if not _is_ours(task):
+            super().execute_task(task)
+
+    def skip_uptodate(self, task: Task) -> None:
+        if not _is_ours(task):
+            super().skip_uptodate(task)
+        elif task.targets:
+            self._current += 1
+
+    def add_success(self, task: Task) -> None:
+        if _is_ours(task) and "row" in task.values:
+            row = Row(*task.values["row"])
+            self._rows.append(row)
+            self.write(str(row))
+
+    def add_failure(self, task: Task, fail: BaseFail) -> None:
+        if not _is_ours(task) or not isinstance(fail, TaskFailed | UnmetDependency):
+            super().add_failure(task, fail)
+        elif task.name == _BROKEN_MANIFEST:
+            self._is_refused = True
+        elif isinstance(fail, TaskFailed):
+            self._failed.append(task.name)
+            self.write(f"failed  {task.name.partition(':')[2]}  {fail.message}")
+
+    def complete_run(self) -> None:
+        self._screen.close()
+        super().complete_run()
+        if self._is_refused:  # the one way to doit's exit code 3, which says that tasks cannot be made
+            raise InvalidDodoFile(f"{MANIFEST} is not in order, nothing of it is built: see above")
+        if self._rows or self._failed or self._current:
+            self.write(telling.table(self._rows, self._current, self._failed))
+
+
+def _is_ours(task: Task) -> bool:
+    return bool(task.meta and task.meta.get("modelbuild"))
+
+
+def _without_traceback_of_interrupts(kind: type[BaseException], error: BaseException, at: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        print("interrupted; what was finished is kept", file=sys.stderr)  # noqa: T201
+    else:
+        sys.__excepthook__(kind, error, at)
