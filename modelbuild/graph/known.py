@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -47,14 +48,21 @@ def fold(op: Op, inputs: tuple[Fact, ...], outputs: tuple[Fact, ...]) -> tuple[F
     """The outputs with their content. Overflow and division by zero give what the numbers' type gives."""
     from modelbuild.tensor.storage import InMemory
 
-    arrays = [f.value.numpy() for f in inputs if f.value is not None]
-    with np.errstate(all="ignore"):
-        made = op.evaluate(*arrays)
-    results = made if isinstance(made, tuple) else (made,)
+    results = _evaluate(op, [f.value.numpy() for f in inputs if f.value is not None])
     return tuple(
         Fact.of(InMemory(quiet(np.asarray(a).astype(f.dtype.numpy, copy=False))))
         for a, f in zip(results, outputs, strict=True)
     )
+
+
+def _evaluate(op: Op, arrays: Sequence[Array | None]) -> tuple[Array, ...]:
+    """All outputs; raises ``ValueError`` for an index that leads nowhere."""
+    try:
+        with np.errstate(all="ignore"):
+            made = op.evaluate(*arrays)
+    except IndexError as why:
+        raise ValueError(f"{type(op).__name__}: {why}") from why
+    return made if isinstance(made, tuple) else (made,)
 
 
 def quiet(array: Array) -> Array:
@@ -75,8 +83,7 @@ def _follow_dims(op: Op, inputs: tuple[Fact, ...], facts: tuple[Fact, ...]) -> t
     arrays = [_as_numbers(f) if i in op.index_inputs else _as_dims(f) for i, f in enumerate(inputs)]
     if any(a is None for a in arrays):
         return facts
-    made = op.evaluate(*arrays)
-    results = made if isinstance(made, tuple) else (made,)
+    results = _evaluate(op, arrays)
     return tuple(
         Fact.of_elements(f.dtype, f.static_shape or (), tuple(np.asarray(a, object).reshape(-1).tolist()))
         for a, f in zip(results, facts, strict=True)

@@ -20,6 +20,7 @@ from modelbuild.ops.activation import (
     SoftSign,
     Swish,
 )
+from modelbuild.ops.attention import ScaledDotProductAttention
 from modelbuild.ops.blocks import (
     BatchToSpace,
     Col2Im,
@@ -386,6 +387,7 @@ __all__ = [
     "Roll",
     "Round",
     "Rounding",
+    "ScaledDotProductAttention",
     "ScatterElementsReduce",
     "ScatterElementsUpdate",
     "ScatterNDReduce",

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from modelbuild.tensor.shape import UNKNOWN, Dim, Shape
+from modelbuild.tensor.shape import UNKNOWN, Dim, Shape, show_shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from modelbuild.tensor.dtype import Ints
+    from modelbuild.tensor.dtype import Array, Ints
     from modelbuild.tensor.fact import Fact
+
+LONGEST = 1 << 16
+"""No list of axes, extents or parts is longer: each of them is a number or a fact in memory."""
 
 
 def axis_of(axis: int, rank: int) -> int:
@@ -50,7 +53,29 @@ def length(fact: Fact) -> int | None:
     if len(fact.shape) > 1:
         raise ValueError(f"a list expected, {fact} given")
     extent: Dim = fact.shape[0] if fact.shape else 1
+    if isinstance(extent, int) and extent > LONGEST:
+        raise ValueError(f"a list of {extent} axes or parts, at most {LONGEST} make sense")
     return extent if isinstance(extent, int) else None
+
+
+def only(array: Array) -> int:
+    """The one element of an array, however many axes it has."""
+    if array.size != 1:
+        raise ValueError(f"one number expected, {array.size} given")
+    return int(array.reshape(-1)[0])
+
+
+def possible(shape: Shape) -> Shape:
+    """``shape``; raises ``ValueError`` where an extent is negative."""
+    if any(isinstance(d, int) and d < 0 for d in shape):
+        raise ValueError(f"{show_shape(shape)} is no shape")
+    return shape
+
+
+def expect_ranks(what: str, *facts: Fact) -> None:
+    """Raise ``ValueError`` where known ranks differ."""
+    if len({f.rank for f in facts} - {None}) > 1:
+        raise ValueError(f"{what} differ in rank: {', '.join(map(str, facts))}")
 
 
 def replaced(shape: Shape, axis: int, *dims: Dim) -> Shape:

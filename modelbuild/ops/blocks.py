@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from modelbuild.graph.op import Op
-from modelbuild.ops.axes import axis_of, known_axes, length, unknown
+from modelbuild.ops.axes import axes_of, axis_of, known_axes, length, possible, unknown
 from modelbuild.tensor.dtype import Array, Ints
 from modelbuild.tensor.fact import Fact
 from modelbuild.tensor.shape import UNKNOWN, Dim
@@ -48,6 +48,7 @@ class DepthToSpace(Op, frozen=True):
     def infer(self, data: Fact) -> Fact:
         if data.shape is None:
             return data
+        _expect_channels(data)
         batch, channels, *extents = data.shape
         return Fact(
             data.dtype,
@@ -78,6 +79,7 @@ class SpaceToDepth(Op, frozen=True):
     def infer(self, data: Fact) -> Fact:
         if data.shape is None:
             return data
+        _expect_channels(data)
         batch, channels, *extents = data.shape
         made = (_divided(d, self.block_size, data) for d in extents)
         return Fact(data.dtype, (batch, channels * self.block_size ** len(extents), *made))
@@ -101,10 +103,10 @@ class BatchToSpace(Op, frozen=True):
         numbers = block.ints, begins.ints, ends.ints
         if data.shape is None or None in numbers:
             return Fact(data.dtype, unknown(data.rank))
-        sizes, before, after = (n or () for n in numbers)
+        sizes, before, after = _one_an_axis(data, block, begins, ends)
         batch = _divided(data.shape[0], math.prod(sizes), data)
         every = zip(data.shape[1:], sizes[1:], before[1:], after[1:], strict=True)
-        return Fact(data.dtype, (batch, *(d * s - b - e for d, s, b, e in every)))
+        return Fact(data.dtype, possible((batch, *(d * s - b - e for d, s, b, e in every))))
 
     def evaluate(self, data: Array, block: Array, begins: Array, ends: Array) -> Array:
         sizes = block.tolist()
@@ -125,10 +127,10 @@ class SpaceToBatch(Op, frozen=True):
         numbers = block.ints, begins.ints, ends.ints
         if data.shape is None or None in numbers:
             return Fact(data.dtype, unknown(data.rank))
-        sizes, before, after = (n or () for n in numbers)
+        sizes, before, after = _one_an_axis(data, block, begins, ends)
         every = zip(data.shape[1:], sizes[1:], before[1:], after[1:], strict=True)
         made = (_divided(b + d + e, s, data) for d, s, b, e in every)
-        return Fact(data.dtype, (data.shape[0] * math.prod(sizes), *made))
+        return Fact(data.dtype, possible((data.shape[0] * math.prod(sizes), *made)))
 
     def evaluate(self, data: Array, block: Array, begins: Array, ends: Array) -> Array:
         k, sizes = data.ndim, block.tolist()
@@ -167,12 +169,15 @@ class ReverseSequence(Op, frozen=True):
     exact: ClassVar[bool] = True
 
     def infer(self, data: Fact, lengths: Fact) -> Fact:
+        if data.rank is not None:
+            axes_of((self.batch_axis, self.seq_axis), data.rank)
+        length(lengths)
         return Fact(data.dtype, data.shape)
 
     def evaluate(self, data: Array, lengths: Array) -> Array:
         made = data.copy()
         rows = np.moveaxis(made, (self.batch_axis, self.seq_axis), (0, 1))
-        for row, count in zip(rows, lengths.tolist(), strict=True):
+        for row, count in zip(rows, lengths.reshape(-1).tolist(), strict=True):
             row[:count] = row[:count][::-1].copy()
         return made
 
@@ -184,6 +189,9 @@ class Roll(Op, frozen=True):
     exact: ClassVar[bool] = True
 
     def infer(self, data: Fact, shift: Fact, axes: Fact) -> Fact:
+        if data.rank is not None:
+            for axis in axes.ints or ():
+                axis_of(axis, data.rank)
         return Fact(data.dtype, data.shape)
 
     def evaluate(self, data: Array, shift: Array, axes: Array) -> Array:
@@ -205,8 +213,11 @@ class ExtractImagePatches(Op, frozen=True):
     def infer(self, data: Fact) -> Fact:
         if data.shape is None:
             return Fact(data.dtype, unknown(4))
+        numbers = (self.sizes, self.strides, self.rates)
+        if len(data.shape) != 4 or any(len(n) != 2 or min(n) < 1 for n in numbers):
+            raise ValueError(f"sizes, strides and rates {numbers} of patches of {data}")
         batch, channels, *extents = data.shape
-        places = (self._places(i, d) for i, d in enumerate(extents))
+        places = possible(tuple(self._places(i, d) for i, d in enumerate(extents)))
         return Fact(data.dtype, (batch, channels * math.prod(self.sizes), *places))
 
     def _places(self, axis: int, extent: Dim) -> Dim:
@@ -251,9 +262,15 @@ class Col2Im(Op, frozen=True):
     def infer(self, data: Fact, size: Fact, kernel: Fact) -> Fact:
         if data.shape is None:
             return Fact(data.dtype)
+        if (
+            len(data.shape) not in {2, 3}
+            or size.static_shape not in {None, (2,)}
+            or kernel.static_shape not in {None, (2,)}
+        ):
+            raise ValueError(f"columns {data} of patches {kernel} for images {size}")
         *batch, rows, _ = data.shape
         channels = UNKNOWN if kernel.ints is None else _divided(rows, math.prod(kernel.ints), data)
-        return Fact(data.dtype, (*batch, channels, *(size.elements or (UNKNOWN, UNKNOWN))))
+        return Fact(data.dtype, possible((*batch, channels, *(size.elements or (UNKNOWN, UNKNOWN)))))
 
     def evaluate(self, data: Array, size: Array, kernel: Array) -> Array:
         height, width = size.tolist()
@@ -276,7 +293,20 @@ class Col2Im(Op, frozen=True):
         return image[..., top : top + height, left : left + width]
 
 
+def _expect_channels(data: Fact) -> None:
+    if data.rank is not None and data.rank < 3:
+        raise ValueError(f"{data} has no channels and positions")
+
+
+def _one_an_axis(data: Fact, *lists: Fact) -> list[Ints]:
+    """The content of lists of one number an axis; raises ``ValueError`` for other lengths."""
+    found = [f.ints or () for f in lists]
+    if not data.rank or any(len(numbers) != data.rank for numbers in found) or min(found[0]) < 1:
+        raise ValueError(f"{found} for the axes of {data}")
+    return found
+
+
 def _divided(extent: Dim, parts: int, data: Fact) -> Dim:
-    if isinstance(extent, int) and extent % parts:
+    if parts < 1 or (isinstance(extent, int) and extent % parts):
         raise ValueError(f"an axis of {extent} of {data} does not come in parts of {parts}")
     return extent // parts

@@ -7,17 +7,22 @@ from typing import ClassVar
 import numpy as np
 
 from modelbuild.graph.op import Op
+from modelbuild.ops.axes import expect_ranks, only, possible
 from modelbuild.tensor.dtype import Array
 from modelbuild.tensor.fact import Fact
 from modelbuild.tensor.shape import UNKNOWN, Dim
 
 
 def _rows(table: Fact, count: Dim) -> Fact:
-    return Fact(table.dtype, None if table.shape is None else (count, *table.shape[1:]))
+    if table.rank == 0:
+        raise ValueError(f"{table} has no rows")
+    return Fact(table.dtype, None if table.shape is None else possible((count, *table.shape[1:])))
 
 
 def _extent(fact: Fact) -> Dim:
-    return UNKNOWN if fact.shape is None else fact.shape[0]
+    if fact.rank == 0:
+        raise ValueError(f"a list expected, {fact} given")
+    return fact.shape[0] if fact.shape else UNKNOWN
 
 
 class EmbeddingBagOffsetsSum(Op, frozen=True):
@@ -26,6 +31,7 @@ class EmbeddingBagOffsetsSum(Op, frozen=True):
     version: ClassVar[str] = "opset3"
 
     def infer(self, table: Fact, indices: Fact, offsets: Fact, *rest: Fact) -> Fact:
+        expect_ranks("indices and offsets", Fact(indices.dtype, (1,)), indices, offsets)
         return _rows(table, _extent(offsets))
 
     def evaluate(
@@ -42,6 +48,7 @@ class EmbeddingSegmentsSum(Op, frozen=True):
     version: ClassVar[str] = "opset3"
 
     def infer(self, table: Fact, indices: Fact, segments: Fact, count: Fact, *rest: Fact) -> Fact:
+        expect_ranks("indices and segments", Fact(indices.dtype, (1,)), indices, segments)
         (extent,) = count.elements or (UNKNOWN,)
         return _rows(table, extent)
 
@@ -54,7 +61,7 @@ class EmbeddingSegmentsSum(Op, frozen=True):
         default: Array | None = None,
         weights: Array | None = None,
     ) -> Array:
-        return np.stack([_bag(table, indices, weights, default, segments == i) for i in range(int(count.reshape(())))])
+        return np.stack([_bag(table, indices, weights, default, segments == i) for i in range(only(count))])
 
 
 class EmbeddingBagPackedSum(Op, frozen=True):
@@ -102,7 +109,7 @@ class EmbeddingBagPacked(EmbeddingBagPackedSum, frozen=True):
 def _bag(table: Array, indices: Array, weights: Array | None, default: Array | None, which: slice | Array) -> Array:
     taken = indices[which]
     if not taken.size:
-        row = -1 if default is None else int(default.reshape(()))
+        row = -1 if default is None else only(default)
         return np.zeros_like(table[0]) if row == -1 else table[row]
     rows = table[taken]
     return np.asarray((rows if weights is None else _weighted(rows, weights[which])).sum(0), table.dtype)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from modelbuild.graph.op import Op
-from modelbuild.ops.axes import axis_of, length, unknown
+from modelbuild.ops.axes import axis_of, length, only, possible, unknown
 from modelbuild.tensor.dtype import Array, ElementType
 from modelbuild.tensor.fact import Fact
 from modelbuild.tensor.shape import UNKNOWN, Dim, larger
@@ -70,12 +70,14 @@ class Eye(Op, frozen=True):
     def infer(self, rows: Fact, columns: Fact, diagonal: Fact, batch: Fact | None = None) -> Fact:
         head = () if batch is None else unknown(length(batch)) if batch.elements is None else batch.elements
         extents = ((f.elements or (UNKNOWN,))[0] for f in (rows, columns))
-        return Fact(self.output_type, None if head is None else (*head, *extents))
+        return Fact(self.output_type, None if head is None else possible((*head, *extents)))
 
     def evaluate(self, rows: Array, columns: Array, diagonal: Array, batch: Array | None = None) -> Array:
-        n, m, k = (int(x.reshape(())) for x in (rows, columns, diagonal))
-        eye = np.eye(n, m, k).astype(self.output_type.numpy)
-        return eye if batch is None else np.tile(eye, (*batch.tolist(), 1, 1))
+        n, m, k = (only(x) for x in (rows, columns, diagonal))
+        shape = () if batch is None else tuple(batch.reshape(-1).tolist())
+        if 0 in shape:
+            return np.zeros((*shape, n, m), self.output_type.numpy)
+        return np.broadcast_to(np.eye(n, m, k).astype(self.output_type.numpy), (*shape, n, m))
 
 
 class OneHot(Op, frozen=True):
@@ -84,6 +86,7 @@ class OneHot(Op, frozen=True):
     axis: int
 
     exact: ClassVar[bool] = True
+    precise_inputs: ClassVar[tuple[int, ...]] = (2, 3)
 
     def infer(self, indices: Fact, depth: Fact, on: Fact, off: Fact) -> Fact:
         if on.dtype is not off.dtype:
@@ -92,9 +95,13 @@ class OneHot(Op, frozen=True):
             return Fact(on.dtype)
         (extent,) = depth.elements or (UNKNOWN,)
         at = axis_of(self.axis, len(indices.shape) + 1)
-        return Fact(on.dtype, (*indices.shape[:at], extent, *indices.shape[at:]))
+        return Fact(on.dtype, possible((*indices.shape[:at], extent, *indices.shape[at:])))
 
     def evaluate(self, indices: Array, depth: Array, on: Array, off: Array) -> Array:
         at = axis_of(self.axis, indices.ndim + 1)
-        places = np.arange(int(depth.reshape(()))).reshape((-1, *(1,) * (indices.ndim - at)))
-        return np.where(np.expand_dims(indices, at) == places, on.reshape(()), off.reshape(()))
+        extent = only(depth)
+        made = np.full((*indices.shape[:at], extent, *indices.shape[at:]), off.reshape(-1)[0], on.dtype)
+        there = (indices >= 0) & (indices < extent)
+        where = list(np.nonzero(there))
+        made[(*where[:at], indices[there], *where[at:])] = on.reshape(-1)[0]
+        return made

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from modelbuild.graph.op import Op
-from modelbuild.ops.axes import axis_of, known_axis, unknown
+from modelbuild.ops.axes import axis_of, expect_ranks, known_axis, only, unknown
 from modelbuild.tensor.dtype import Array, ElementType
 from modelbuild.tensor.fact import Fact
 from modelbuild.tensor.shape import UNKNOWN, broadcast, merge_dim, same
@@ -27,6 +27,7 @@ class Gather(Op, frozen=True):
         if data.shape is None or indices.shape is None:
             return Fact(data.dtype)
         batch = self.batch_dims if self.batch_dims >= 0 else self.batch_dims + len(indices.shape)
+        _expect_batches(batch, data, indices)
         at = known_axis(axis, len(data.shape))
         if at is None:
             return Fact(data.dtype, unknown(len(data.shape) - 1 + len(indices.shape) - batch))
@@ -37,12 +38,17 @@ class Gather(Op, frozen=True):
         return Fact(data.dtype, (*head, *data.shape[batch:at], *indices.shape[batch:], *data.shape[at + 1 :]))
 
     def evaluate(self, data: Array, indices: Array, axis: Array) -> Array:
-        at = axis_of(int(axis.reshape(())), data.ndim)
+        at = axis_of(only(axis), data.ndim)
         batch = self.batch_dims if self.batch_dims >= 0 else self.batch_dims + indices.ndim
         if not batch:
             return _take(data, indices, at)
         rows = [_take(data[b], indices[b], at - batch) for b in np.ndindex(*indices.shape[:batch])]
         return np.stack(rows).reshape(*indices.shape[:batch], *rows[0].shape)
+
+
+def _expect_batches(count: int, data: Fact, indices: Fact) -> None:
+    if not 0 <= count <= min(data.rank or 0, indices.rank or 0):
+        raise ValueError(f"{data} and indices {indices} have no {count} axes of batches")
 
 
 def _take(data: Array, indices: Array, axis: int) -> Array:
@@ -68,8 +74,7 @@ class GatherElements(Op, frozen=True):
     def infer(self, data: Fact, indices: Fact) -> Fact:
         if data.rank is not None:
             axis_of(self.axis, data.rank)
-        if data.rank is not None and indices.rank not in {None, data.rank}:
-            raise ValueError(f"{data} and indices {indices} differ in rank")
+        expect_ranks("data and indices", data, indices)
         return Fact(data.dtype, indices.shape)
 
     def evaluate(self, data: Array, indices: Array) -> Array:
@@ -88,6 +93,7 @@ class GatherND(Op, frozen=True):
         if data.shape is None or indices.shape is None or not indices.shape:
             return Fact(data.dtype)
         batch, depth = self.batch_dims, indices.shape[-1]
+        _expect_batches(batch, data, indices)
         if not isinstance(depth, int):
             return Fact(data.dtype)
         if batch + depth > len(data.shape):
@@ -112,9 +118,29 @@ class Update(Op, frozen=True):
     index_inputs: ClassVar[tuple[int, ...]] = (1, 3)
 
     def infer(self, data: Fact, indices: Fact, updates: Fact, *axis: Fact) -> Fact:
+        if axis and data.rank is not None:
+            known_axis(axis[0], data.rank)
         if data.dtype is not updates.dtype:
             raise ValueError(f"{updates} cannot go into {data}")
         return Fact(data.dtype, data.shape)
+
+
+class ElementUpdate(Update, frozen=True):
+    """An update of single elements: an index for each."""
+
+    def infer(self, data: Fact, indices: Fact, updates: Fact, *axis: Fact) -> Fact:
+        expect_ranks("data, indices and updates", data, indices, updates)
+        return super().infer(data, indices, updates, *axis)
+
+
+class PlaceUpdate(Update, frozen=True):
+    """An update at places whose coordinates are the last axis of ``indices``."""
+
+    def infer(self, data: Fact, indices: Fact, updates: Fact, *axis: Fact) -> Fact:
+        depth = indices.shape[-1] if indices.shape else 1
+        if data.rank is not None and isinstance(depth, int) and depth > data.rank:
+            raise ValueError(f"{data} has no {depth} axes to index")
+        return super().infer(data, indices, updates, *axis)
 
 
 class ScatterUpdate(Update, frozen=True):
@@ -124,31 +150,31 @@ class ScatterUpdate(Update, frozen=True):
 
     def evaluate(self, data: Array, indices: Array, updates: Array, axis: Array) -> Array:
         made = data.copy()
-        at = axis_of(int(axis.reshape(())), data.ndim)
+        at = axis_of(only(axis), data.ndim)
         rows = np.moveaxis(made, at, 0)
         rows[indices] = np.moveaxis(updates, range(at, at + indices.ndim), range(indices.ndim))
         return made
 
 
-class ScatterElementsUpdate(Update, frozen=True):
+class ScatterElementsUpdate(ElementUpdate, frozen=True):
     """Single elements along an axis; where indices repeat, the last one stays."""
 
     version: ClassVar[str] = "opset3"
 
     def evaluate(self, data: Array, indices: Array, updates: Array, axis: Array) -> Array:
         made = data.copy()
-        for place in np.ndindex(*indices.shape):
-            made[_along(place, int(axis.reshape(())), int(indices[place]))] = updates[place]
+        made[_along(indices, axis)] = updates
         return made
 
 
-def _along(place: tuple[int, ...], axis: int, index: int) -> tuple[int, ...]:
-    moved = list(place)
-    moved[axis] = index
-    return tuple(moved)
+def _along(indices: Array, axis: Array) -> tuple[Array, ...]:
+    """The coordinates of each index's element: its own, but for the axis that the index goes along."""
+    places: list[Array] = list(np.indices(indices.shape))
+    places[only(axis)] = indices
+    return tuple(places)
 
 
-class ScatterElementsReduce(Update, frozen=True):
+class ScatterElementsReduce(ElementUpdate, frozen=True):
     """:class:`ScatterElementsUpdate` that combines what meets: ``sum``, ``prod``, ``min``, ``max`` or ``mean``.
 
     The element that was there takes part if ``use_init_val``.
@@ -162,9 +188,7 @@ class ScatterElementsReduce(Update, frozen=True):
     follows_dims: ClassVar[bool] = False
 
     def evaluate(self, data: Array, indices: Array, updates: Array, axis: Array) -> Array:
-        places: list[Array] = list(np.indices(indices.shape))
-        places[int(axis.reshape(()))] = indices
-        where = tuple(places)
+        where = _along(indices, axis)
         made = data.copy()
         if not self.use_init_val:
             made[where] = _neutral(self.reduction, data)
@@ -178,7 +202,7 @@ class ScatterElementsReduce(Update, frozen=True):
         return made
 
 
-class ScatterNDUpdate(Update, frozen=True):
+class ScatterNDUpdate(PlaceUpdate, frozen=True):
     """Elements or slices at places whose coordinates are the last axis of ``indices``."""
 
     version: ClassVar[str] = "opset4"
@@ -189,7 +213,7 @@ class ScatterNDUpdate(Update, frozen=True):
         return made
 
 
-class ScatterNDReduce(Update, frozen=True):
+class ScatterNDReduce(PlaceUpdate, frozen=True):
     """:class:`ScatterNDUpdate` that combines what meets: ``sum``, ``sub``, ``prod``, ``min`` or ``max``."""
 
     reduction: str

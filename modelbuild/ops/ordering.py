@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from modelbuild.graph.op import Op
-from modelbuild.ops.axes import axis_of, known_axis, replaced, unknown
+from modelbuild.ops.axes import axis_of, expect_ranks, known_axis, only, possible, replaced, unknown
 from modelbuild.tensor.dtype import Array, ElementType
 from modelbuild.tensor.fact import Fact
 from modelbuild.tensor.shape import UNKNOWN, decide_less, merge, product
@@ -31,7 +31,7 @@ class TopK(Op, frozen=True):
             (count,) = k.elements or (UNKNOWN,)
             if decide_less(shape[at], count):
                 raise ValueError(f"axis {at} of {data} has no {count} elements")
-            shape = replaced(shape, at, count)
+            shape = possible(replaced(shape, at, count))
         return Fact(data.dtype, shape), Fact(self.index_element_type, shape)
 
     def evaluate(self, data: Array, k: Array) -> tuple[Array, Array]:
@@ -39,7 +39,7 @@ class TopK(Op, frozen=True):
         if self.mode == "max":  # equal elements stay in order of their places
             backwards = np.flip(data, self.axis)
             order = data.shape[self.axis] - 1 - np.flip(np.argsort(backwards, self.axis, stable=True), self.axis)
-        best = order.take(np.arange(int(k.reshape(()))), self.axis)
+        best = order.take(np.arange(only(k)), self.axis)
         if self.sort == "index":
             best = np.sort(best, self.axis)
         return np.take_along_axis(data, best, self.axis), best.astype(self.index_element_type.numpy)
@@ -71,7 +71,7 @@ class CumSum(Op, frozen=True):
         return Fact(data.dtype, data.shape)
 
     def evaluate(self, data: Array, axis: Array) -> Array:
-        at = int(axis.reshape(()))
+        at = only(axis)
         made = np.flip(data, at) if self.reverse else data
         sums = np.cumsum(made, at, dtype=data.dtype)
         if self.exclusive:
@@ -110,6 +110,8 @@ class SearchSorted(Op, frozen=True):
     def infer(self, rows: Fact, values: Fact) -> Fact:
         if rows.dtype is not values.dtype:
             raise ValueError(f"{values} are no values of {rows}")
+        if rows.rank != 1:
+            expect_ranks("rows and values", rows, values)
         return Fact(self.output_type, values.shape)
 
     def evaluate(self, rows: Array, values: Array) -> Array:
@@ -148,7 +150,7 @@ class Unique(Op, frozen=True):
         return Fact(data.dtype, distinct), places, total, counts
 
     def evaluate(self, data: Array, axis: Array | None = None) -> tuple[Array, ...]:
-        at = None if axis is None else int(axis.reshape(()))
+        at = None if axis is None else only(axis)
         values, first, inverse, counts = np.unique(data, True, True, True, axis=at)
         inverse = inverse.reshape(-1)
         if not self.sorted:

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from modelbuild.graph.op import Op
-from modelbuild.ops.axes import axes_of, known_axes, length, unknown
+from modelbuild.ops.axes import axes_of, known_axes, length, possible, unknown
 from modelbuild.tensor.dtype import Array, ElementType
 from modelbuild.tensor.fact import Fact
 from modelbuild.tensor.shape import (
@@ -173,7 +173,7 @@ class Broadcast(Op, frozen=True):
     index_inputs: ClassVar[tuple[int, ...]] = (1, 2)
 
     def infer(self, data: Fact, target: Fact, mapping: Fact | None = None) -> Fact:
-        wanted = unknown(length(target)) if target.elements is None else target.elements
+        wanted = unknown(length(target)) if target.elements is None else possible(target.elements)
         if mapping is not None and data.rank is not None and length(mapping) not in {None, data.rank}:
             raise ValueError(f"{data} is broadcast along {mapping} axes")
         if wanted is None or self.mode == "explicit":
@@ -188,11 +188,11 @@ class Broadcast(Op, frozen=True):
         return Fact(data.dtype, tuple(r if w is UNKNOWN else w for r, w in zip(reached, wanted, strict=True)))
 
     def evaluate(self, data: Array, target: Array, mapping: Array | None = None) -> Array:
-        shape = tuple(target.tolist())
+        shape = tuple(target.reshape(-1).tolist())
         if self.mode == "bidirectional":
             shape = np.broadcast_shapes(data.shape, shape)
         elif mapping is not None:
-            extents = dict(zip(mapping.tolist(), data.shape, strict=True))
+            extents = dict(zip(mapping.reshape(-1).tolist(), data.shape, strict=True))
             data = data.reshape([extents.get(i, 1) for i in range(len(shape))])
         return np.array(np.broadcast_to(data, shape))
 
@@ -214,7 +214,13 @@ class Tile(Op, frozen=True):
             return Fact(data.dtype, unknown(rank))
         extents = (1,) * (rank - len(data.shape)) + data.shape
         times = (1,) * (rank - count) + times
-        return Fact(data.dtype, tuple(product((d, t)) for d, t in zip(extents, times, strict=True)))
+        return Fact(data.dtype, possible(tuple(product((d, t)) for d, t in zip(extents, times, strict=True))))
 
     def evaluate(self, data: Array, repeats: Array) -> Array:
-        return np.tile(data, repeats.reshape(-1).tolist())
+        times = repeats.reshape(-1).tolist()
+        rank = max(len(times), data.ndim)
+        extents = (1,) * (rank - data.ndim) + data.shape
+        pairs = list(zip((1,) * (rank - len(times)) + tuple(times), extents, strict=True))
+        apart = data.reshape([n for d in extents for n in (1, d)])
+        grown = np.broadcast_to(apart, [n for pair in pairs for n in pair])
+        return grown.reshape([t * d for t, d in pairs])

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from modelbuild.graph.op import Op
-from modelbuild.ops.axes import axis_of, known_axes, known_axis, length, replaced, unknown
+from modelbuild.ops.axes import LONGEST, axis_of, known_axes, known_axis, length, only, replaced, unknown
 from modelbuild.tensor.dtype import Array, Ints
 from modelbuild.tensor.fact import SMALL, Fact
 from modelbuild.tensor.shape import (
@@ -26,8 +26,8 @@ from modelbuild.tensor.shape import (
     smaller,
 )
 
-FAR = (1 << 31) - 1
-"""A position at least so far out means the end of the axis, whatever the extent."""
+FAR = 1_000_000_000
+"""A position at least so far out means the end of the axis: exporters write this, 2^31 - 1 or 2^63 - 1."""
 
 
 def sliced(extent: Dim, start: Dim, stop: Dim, step: Dim) -> Dim:
@@ -124,6 +124,8 @@ class StridedSlice(Op, frozen=True):
         count = length(begin)
         if data.shape is None or count is None:
             return Fact(data.dtype)
+        if any(length(f) not in {None, count} for f in (end, strides or end)):
+            raise ValueError(f"begins {begin}, ends {end} and strides {strides} differ in length")
         every = (UNKNOWN,) * count
         begins, ends = begin.elements or every, end.elements or every
         steps: Shape = (1,) * count if strides is None else strides.elements or every
@@ -262,6 +264,8 @@ class Split(Op, frozen=True):
     index_inputs: ClassVar[tuple[int, ...]] = (1,)
 
     def infer(self, data: Fact, axis: Fact) -> tuple[Fact, ...]:
+        if not 0 < self.num_splits <= LONGEST:
+            raise ValueError(f"{data} cannot be split into {self.num_splits} parts")
         return (Fact(data.dtype, self._part(data, axis)),) * self.num_splits
 
     def _part(self, data: Fact, axis: Fact) -> Shape | None:
@@ -274,7 +278,7 @@ class Split(Op, frozen=True):
         return replaced(data.shape, at, extent // self.num_splits)
 
     def evaluate(self, data: Array, axis: Array) -> tuple[Array, ...]:
-        return tuple(np.split(data, self.num_splits, int(axis)))
+        return tuple(np.split(data, self.num_splits, only(axis)))
 
 
 class VariadicSplit(Op, frozen=True):
@@ -295,7 +299,7 @@ class VariadicSplit(Op, frozen=True):
         return tuple(Fact(data.dtype, replaced(data.shape, at, extent)) for extent in extents)
 
     def evaluate(self, data: Array, axis: Array, lengths: Array) -> tuple[Array, ...]:
-        at = int(axis)
+        at = only(axis)
         extents = _part_lengths(data.shape[at], tuple(lengths.tolist()))
         ends = np.cumsum(np.array(extents, np.int64))[:-1]
         return tuple(np.split(data, ends.tolist(), at))
@@ -324,6 +328,7 @@ class Pad(Op, frozen=True):
     pad_mode: PadMode = PadMode.CONSTANT
 
     exact: ClassVar[bool] = True
+    precise_inputs: ClassVar[tuple[int, ...]] = (3,)
 
     def infer(self, data: Fact, begins: Fact, ends: Fact, value: Fact | None = None) -> Fact:
         if value is not None and value.dtype is not data.dtype:
@@ -340,8 +345,9 @@ class Pad(Op, frozen=True):
         return Fact(data.dtype, made)
 
     def evaluate(self, data: Array, begins: Array, ends: Array, value: Array | None = None) -> Array:
-        kept = data[tuple(slice(max(-b, 0), n - max(-e, 0)) for b, n, e in zip(begins, data.shape, ends, strict=True))]
-        pads = [(max(int(b), 0), max(int(e), 0)) for b, e in zip(begins, ends, strict=True)]
+        ahead, behind = begins.reshape(-1).tolist(), ends.reshape(-1).tolist()
+        kept = data[tuple(slice(max(-b, 0), n - max(-e, 0)) for b, n, e in zip(ahead, data.shape, behind, strict=True))]
+        pads = [(max(b, 0), max(e, 0)) for b, e in zip(ahead, behind, strict=True)]
         if self.pad_mode is PadMode.CONSTANT:
             extents = [b + n + e for n, (b, e) in zip(kept.shape, pads, strict=True)]
             made = np.full(extents, np.zeros(1, data.dtype)[0] if value is None else value.reshape(-1)[0], data.dtype)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
 from operator import floordiv
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from moves import CASES, Case
 
 from modelbuild import ir
 from modelbuild.graph import Graph, Node
+from modelbuild.graph.known import infer
 from modelbuild.graph.structure import Const, Parameter
 from modelbuild.tensor.dtype import Array, ElementType
 from modelbuild.tensor.fact import Fact
@@ -84,6 +87,37 @@ def test_an_unknown_rank_is_no_error(case: Case) -> None:
     facts = [Fact(ElementType.of(a.dtype)) if i < case.moves else Fact.of_array(a) for i, a in enumerate(case.inputs)]
     for fact, array in zip(inferred(case, facts), outputs(case), strict=True):
         assert fits(fact, array, {})
+
+
+EXTENTS: list[Dim] = [0, 1, 2, 3, 1 << 40, Expr.symbol("S"), UNKNOWN]
+NUMBERS: list[Dim] = [0, 1, -1, 2, 3, 5, 7, -9, 1 << 40, (1 << 63) - 1, -(1 << 63)]
+
+
+def nonsense(given: Array, dice: random.Random) -> Fact:
+    """What stands here, or anything else."""
+    dtype = dice.choice([ElementType.of(given.dtype), ElementType.i64, ElementType.f32, ElementType.string])
+    count = dice.randrange(5)
+    match dice.randrange(6):
+        case 0:
+            return Fact(dtype)
+        case 1:
+            return Fact(dtype, tuple(dice.choices(EXTENTS, k=count)))
+        case 2:
+            return Fact.of_array(np.array(dice.choices(NUMBERS, k=count), np.int64))
+        case 3:
+            return Fact.of_array(np.array(dice.choice(NUMBERS), np.int64))
+        case 4:
+            return Fact.of_elements(ElementType.i64, (count,), tuple(dice.choices([*NUMBERS, *EXTENTS[-2:]], k=count)))
+    return Fact.of_array(given)
+
+
+@each
+def test_nonsense_is_a_value_error_if_it_is_an_error(case: Case) -> None:
+    dice = random.Random(case.name)
+    for _ in range(50):
+        facts = tuple(nonsense(a, dice) for a in case.inputs)
+        with contextlib.suppress(ValueError):
+            infer(case.op, facts)
 
 
 @each

@@ -54,7 +54,7 @@ def flatten(build: Build, x: Value, *, axis: int = 1) -> Value:
     if axis == 1:
         return build(ops.Reshape(special_zero=True), x, build.ints(0, -1))
     rank = build.rank(x)
-    at = axis % rank if axis < 0 else axis
+    at = rank if axis == rank else build.axis(axis, rank)
     extents = x.fact.shape or ()
     head, tail = static(extents[:at]), static(extents[at:])
     if head is not None:

@@ -59,7 +59,9 @@ def split_18(
 ) -> tuple[Value, ...]:
     if split is not None:
         return _parts(build, x, axis, split)
-    count = len(build.source.outputs) if num_outputs is None else num_outputs
+    count = len(build.source.outputs)
+    if num_outputs not in {None, count}:
+        raise ValueError(f"num_outputs is {num_outputs}, it has {count}")
     extents = x.fact.shape
     extent = None if extents is None else extents[build.axis(axis, len(extents))]
     if count == 1 or (isinstance(extent, int) and extent % count == 0):
