@@ -4,9 +4,8 @@ What a manifest names by path stays where it is. What comes from a URL or out of
 called by the content, so that nothing is fetched twice and nothing can be mistaken: ``<into>/<sha256>/<file>``.
 """
 
-from modelbuild.fetch.download import PATIENT, Retries
 from modelbuild.fetch.fetch import Fetched, FetchedFile, fetch
-from modelbuild.fetch.incoming import Progress
-from modelbuild.fetch.wheel import discard_wheels
+from modelbuild.fetch.incoming import PATIENT, Progress, Retries
+from modelbuild.fetch.wheelhouse import discard_wheels
 
 __all__ = ["PATIENT", "Fetched", "FetchedFile", "Progress", "Retries", "discard_wheels", "fetch"]

@@ -8,7 +8,6 @@ import ssl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache, partial
 from http.client import HTTPException, HTTPMessage, HTTPResponse
 from pathlib import Path
@@ -22,28 +21,13 @@ from modelbuild.errors import EnvironmentTrouble, SourceError, StoreError
 from modelbuild.fetch.incoming import PIECE, draft, expect_room, settle
 
 if TYPE_CHECKING:
-    from modelbuild.fetch.incoming import Progress, Wanted
+    from modelbuild.fetch.incoming import Progress, Retries, Wanted
 
 _PASSING: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 _PARTIAL, _NOTHING_LEFT = 206, 416
 _HEADERS: Final = {"User-Agent": "modelbuild", "Accept-Encoding": "identity"}
 _FIRST = re.compile(r"bytes (\d+)-")
 _STAYS = "%/:=&?~#+!$,;'@()*[]"
-
-
-@dataclass(frozen=True, slots=True)
-class Retries:
-    """``attempts`` in a row may fail without a byte gained; ``pause`` seconds before the second, then twice that.
-
-    ``timeout`` seconds is a server silent before an attempt fails.
-    """
-
-    attempts: int = 5
-    pause: float = 1.0
-    timeout: float = 30.0
-
-
-PATIENT: Final = Retries()
 
 
 class _Interrupted(Exception):

@@ -8,13 +8,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
-from urllib.parse import unquote, urlsplit
 
 from modelbuild import digest
 from modelbuild.errors import EnvironmentTrouble, SourceError
-from modelbuild.fetch.download import PATIENT, Retries, download
-from modelbuild.fetch.incoming import LFS, Progress, Wanted, unheard
-from modelbuild.fetch.wheel import extract
+from modelbuild.fetch.incoming import LFS, PATIENT, Progress, Retries, Wanted, unheard
 from modelbuild.manifest import notation
 from modelbuild.manifest.model import DataFile, PackageSource, PathSource, Source, UrlSource
 
@@ -70,13 +67,24 @@ def fetch(
     if missing and offline and not str(source).startswith("file:"):
         names = ", ".join(file.where for file in missing)
         raise EnvironmentTrouble(f"{source}: not fetched yet, and this is offline: {names}; run once without --offline")
-    report = progress or unheard
-    if missing and isinstance(source, PackageSource):
-        extract(source.requirement, missing, into, report)
-    elif missing:
-        for file in missing:
-            download(file, into, report, retries)
+    if missing:
+        _bring(source, missing, into, progress or unheard, retries)
     return Fetched(tuple(FetchedFile(file.name, file.path, file.sha256) for file in wanted))
+
+
+def _bring(
+    source: UrlSource | PackageSource, missing: list[Wanted], into: Path, progress: Progress, retries: Retries
+) -> None:
+    # Late: most of the time everything is there, and nobody waits for network and archives to be imported.
+    if isinstance(source, PackageSource):
+        from modelbuild.fetch.wheel import extract
+
+        extract(source.requirement, missing, into, progress)
+        return
+    from modelbuild.fetch.download import download
+
+    for file in missing:
+        download(file, into, progress, retries)
 
 
 def _local(source: PathSource, root: Path, digest_of: DigestOf) -> Iterator[FetchedFile]:
@@ -126,6 +134,8 @@ def _wanted(source: UrlSource | PackageSource, into: Path) -> list[Wanted]:
 def _own_file(source: UrlSource | PackageSource) -> DataFile:
     if isinstance(source, PackageSource):
         return DataFile(source.file.rpartition("/")[2], source.file, source.sha256)
+    from urllib.parse import unquote, urlsplit
+
     last = unquote(urlsplit(source.url).path).rpartition("/")[2]
     name = _UNUSUAL.sub("_", last)[-_LONGEST:].lstrip(".") or "model"
     return DataFile(name, source.url, source.sha256)

