@@ -11,11 +11,11 @@ from modelbuild.fetch import FetchedFile
 from modelbuild.manifest.model import Model, Variant
 from modelbuild.passes.pipeline import DEFAULT
 from modelbuild.stages import FileInput, Job
-from modelbuild.stages.emit import BIN, XML, emit
-from modelbuild.stages.graphs import FROM
-from modelbuild.stages.load import MODEL, load, plain_spec
+from modelbuild.stages.emit import emit
+from modelbuild.stages.load import load, plain_spec
+from modelbuild.stages.names import BIN, GRAPH, IR, MODEL, PROVENANCE, XML
 from modelbuild.stages.optimize import optimize
-from modelbuild.stages.package import IR, PROVENANCE, package
+from modelbuild.stages.package import package
 from modelbuild.stages.prove import prove
 from modelbuild.stages.specialize import specialize
 
@@ -61,15 +61,15 @@ def artifact(model: Model, variant: Variant, sources: Sequence[FetchedFile]) -> 
         },
         files,
     )
-    optimized = Job(optimize, model.id, {"phases": list(DEFAULT), "files": roles}, {FROM: loaded}, files)
+    optimized = Job(optimize, model.id, {"phases": list(DEFAULT), "files": roles}, {GRAPH: loaded}, files)
     specialized = Job(
         specialize,
         str(variant),
         {"precision": str(variant.precision), "static_shapes": variant.target.static_shapes, "files": roles},
-        {FROM: optimized},
+        {GRAPH: optimized},
         files,
     )
-    emitted = Job(emit, str(variant), {"name": model.id}, {FROM: specialized}, files)
+    emitted = Job(emit, str(variant), {"name": model.id}, {GRAPH: specialized}, files)
     packaged = Job(package, str(variant), {"provenance": provenance(model, variant, sources)}, {IR: emitted})
     proven = Job(prove, str(variant), {"precision": str(variant.precision)}, {IR: emitted, **files})
     return Artifact(variant, packaged, emitted, proven, optimized, loaded, tuple(sources))

@@ -5,10 +5,9 @@ from __future__ import annotations
 from modelbuild.ir import save
 from modelbuild.stages.graphs import GRAPH_CODE, NUMBERS, read_graph
 from modelbuild.stages.inputs import Inputs
+from modelbuild.stages.names import BIN, XML
 from modelbuild.stages.outputs import Outputs
 from modelbuild.stages.stage import Params, stage
-
-XML, BIN = "model.xml", "model.bin"
 
 
 @stage("emit", code=(*GRAPH_CODE, "modelbuild.ir"), versions=NUMBERS)

@@ -17,6 +17,7 @@ from modelbuild.graph.copy import copy
 from modelbuild.graph.structure import Const
 from modelbuild.graph.text import parse, show
 from modelbuild.stages.inputs import Inputs
+from modelbuild.stages.names import GRAPH
 from modelbuild.stages.outputs import Outputs
 from modelbuild.tensor.dtype import ElementType, Ints
 from modelbuild.tensor.recipe import INLINE
@@ -27,6 +28,7 @@ GRAPH_CODE = (
     "modelbuild.graph",
     "modelbuild.ops",
     "modelbuild.stages.graphs",
+    "modelbuild.stages.names",
     "modelbuild.tensor",
 )
 """What every stage that reads or writes graphs may import."""
@@ -35,8 +37,6 @@ NUMBERS = ("ml_dtypes", "msgspec", "numkong", "numpy")
 """The packages whose version may show in numbers."""
 
 TEXT, INDEX = "graph.txt", "tensors.json"
-FROM = "graph"
-"""The role of the job that made the graph which a stage reads."""
 
 
 def write_graph(graph: Graph, files: dict[Path, str], given: Inputs, out: Outputs) -> None:
@@ -54,7 +54,7 @@ def read_graph(given: Inputs) -> Graph:
     """The graph that the job of role ``graph`` made, to be changed freely."""
 
     def from_text(path: Path) -> Graph:
-        index = json.loads(given.path(FROM, INDEX).read_bytes())
+        index = json.loads(given.path(GRAPH, INDEX).read_bytes())
 
         def contents(digest: str, dtype: ElementType, shape: Ints) -> Tensor:
             place = index[digest]
@@ -63,7 +63,7 @@ def read_graph(given: Inputs) -> Graph:
 
         return parse(path.read_text(), contents)
 
-    return given.value(FROM, TEXT, Graph, from_text)
+    return given.value(GRAPH, TEXT, Graph, from_text)
 
 
 def _place(leaf: Tensor, files: dict[Path, str], given: Inputs, out: Outputs) -> dict[str, Any]:

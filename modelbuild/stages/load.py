@@ -11,17 +11,15 @@ from modelbuild.frontends.load import read_source
 from modelbuild.manifest.model import Bound, InputSpec
 from modelbuild.stages.graphs import GRAPH_CODE, NUMBERS, write_graph
 from modelbuild.stages.inputs import Inputs
+from modelbuild.stages.names import MODEL
 from modelbuild.stages.outputs import Outputs
 from modelbuild.stages.stage import Params, stage
 from modelbuild.tensor.dtype import ElementType
 
-MODEL = "model"
-"""The role of a model's own file; its further files are ``data:NAME``."""
-
 
 @stage(
     "load",
-    code=(*GRAPH_CODE, "modelbuild.frontends", "modelbuild.manifest.model", "modelbuild.targets"),
+    code=(*GRAPH_CODE, "modelbuild.collector", "modelbuild.frontends", "modelbuild.manifest.model"),
     versions=NUMBERS,
 )
 def load(inputs: Inputs, params: Params, out: Outputs) -> None:

@@ -5,17 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from modelbuild.stages.emit import BIN, XML
 from modelbuild.stages.inputs import Inputs
+from modelbuild.stages.names import BIN, IR, PROVENANCE, XML
 from modelbuild.stages.outputs import Outputs
 from modelbuild.stages.stage import Params, stage
 
-PROVENANCE = "provenance.json"
-IR = "ir"
-"""The role of the job that emitted the pair."""
 
-
-@stage("package", code=("modelbuild.stages.emit",), versions=())
+@stage("package", code=("modelbuild.stages.names",), versions=())
 def package(inputs: Inputs, params: Params, out: Outputs) -> None:
     """``provenance`` of params is written down with the digests of the files that it speaks of."""
     said: dict[str, Any] = dict(params["provenance"])

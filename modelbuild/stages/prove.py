@@ -14,11 +14,9 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 
 from modelbuild.errors import ProofFailed, StageError
-from modelbuild.stages.emit import BIN, XML
 from modelbuild.stages.inputs import Inputs
-from modelbuild.stages.load import MODEL
+from modelbuild.stages.names import BIN, IR, MODEL, PROOF, XML
 from modelbuild.stages.outputs import Outputs
-from modelbuild.stages.package import IR
 from modelbuild.stages.stage import Params, stage
 from modelbuild.tensor.fact import Fact
 from modelbuild.tensor.shape import Expr, bounds
@@ -29,7 +27,6 @@ if TYPE_CHECKING:
     from modelbuild.tensor.dtype import Array, Ints
     from modelbuild.tensor.shape import Shape
 
-PROOF = "proof.json"
 NEEDS = ("onnxruntime", "openvino")
 """The modules without which nothing can be proved."""
 
@@ -51,7 +48,7 @@ def _appetite(size: int) -> int:
 
 @stage(
     "prove",
-    code=("modelbuild.errors", "modelbuild.runtime", "modelbuild.tensor"),
+    code=("modelbuild.errors", "modelbuild.runtime", "modelbuild.stages.names", "modelbuild.tensor"),
     versions=("ml_dtypes", "numkong", "numpy", *NEEDS),
     memory=_appetite,
 )

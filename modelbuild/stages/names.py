@@ -1,0 +1,20 @@
+"""What stages call what they hand to each other: roles of inputs, and outputs by name."""
+
+from __future__ import annotations
+
+from typing import Final
+
+MODEL: Final = "model"
+"""The role of a model's own file; its further files are ``data:NAME``."""
+
+GRAPH: Final = "graph"
+"""The role of the job that made the graph which a stage reads."""
+
+IR: Final = "ir"
+"""The role of the job that emitted the pair."""
+
+XML: Final = "model.xml"
+BIN: Final = "model.bin"
+PROVENANCE: Final = "provenance.json"
+PROOF: Final = "proof.json"
+SUMMARY: Final = "summary.json"
