@@ -2,6 +2,7 @@
 
 from modelbuild.frontends.onnx.handlers import (
     activation,
+    attention,
     blocks,
     control,
     convert,
@@ -31,6 +32,7 @@ from modelbuild.frontends.onnx.handlers import (
 
 __all__ = [
     "activation",
+    "attention",
     "blocks",
     "control",
     "convert",
