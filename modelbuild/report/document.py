@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -46,12 +46,24 @@ class Stage(_Entry, frozen=True, kw_only=True):
 
 
 class Proof(_Entry, frozen=True, kw_only=True):
-    """How far the built model's answers are from those of the source model; null where that is no number."""
+    """How far the worst output is from what the source model answers; null where that is no number."""
 
-    max_abs: Annotated[float | None, Meta(description="the largest difference between two elements of an output")]
-    mean_abs: Annotated[float | None, Meta(description="the mean difference of the elements of the worst output")]
     worst_output: str
+    max_abs: Annotated[float | None, Meta(description="the largest difference between two elements")]
+    mean_abs: Annotated[float | None, Meta(description="the mean difference of two elements")]
+    max_rel_to_peak: Annotated[
+        float | None, Meta(description="the largest difference, as a part of the largest number of the output")
+    ]
     against: Annotated[str, Meta(description="what ran the source model")]
+
+    @classmethod
+    def of(cls, said: Mapping[str, Any], *, against: str) -> Proof | None:
+        """What the stage ``prove`` wrote down; None where it found nothing to compare."""
+        if not said["proved"]:
+            return None
+        worst = said["outputs"][said["worst"]]
+        numbers = {name: worst[name] for name in ("max_abs", "mean_abs", "max_rel_to_peak")}
+        return cls(worst_output=said["worst"], **numbers, against=against)
 
 
 class Artifact(_Entry, frozen=True, kw_only=True):
@@ -90,7 +102,7 @@ class Report(_Entry, frozen=True, kw_only=True):
 SHIPPED = Path(__file__).with_name("report.schema.json")
 
 
-def document(artifacts: Iterable[Artifact], sources: dict[str, Source]) -> Report:
+def document(artifacts: Iterable[Artifact], sources: Mapping[str, Source]) -> Report:
     """The report of these artifacts, in one order whatever the order they come in; each model has its source."""
     ordered = sorted(artifacts, key=lambda artifact: (artifact.model, *artifact.variant))
     if strangers := sorted({artifact.model for artifact in ordered} - sources.keys()):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 Variant = tuple[str, str]
 
 _MOST_BARS: Final = 12
+_DELTA: Final = "worst difference from the source model, as a part of the largest number of that output"
 _HERE: Final = Path(__file__).parent
 
 
@@ -110,8 +111,8 @@ def _cell(artifact: Artifact | None) -> Markup:
         element("span", seconds(sum(stage.seconds for stage in artifact.stages)), title="time that building it took")
     ]
     if artifact.proof:
-        worst = f"Δ {difference(artifact.proof.max_abs)}"
-        facts += [markup(" · "), element("span", worst, title="worst difference from the source model")]
+        worst = f"Δ {difference(artifact.proof.max_rel_to_peak)}"
+        facts += [markup(" · "), element("span", worst, title=_DELTA)]
     return element("td", size(artifact.size), element("small", facts), data_sort=artifact.size)
 
 
@@ -227,10 +228,11 @@ def _stage_rows(built: Sequence[Artifact]) -> Iterator[Markup]:
 def _proof_rows(built: Sequence[Artifact]) -> Iterator[Markup]:
     proofs = [artifact.proof for artifact in built]
     if any(proofs):
-        yield _compare("Worst difference", [difference(p.max_abs) if p else "" for p in proofs])
-        yield _compare("Its output", [element("code", p.worst_output) if p else "" for p in proofs])
-        yield _compare("Mean there", [difference(p.mean_abs) if p else "" for p in proofs])
-        yield _compare("Against", [p.against if p else "" for p in proofs])
+        yield _compare("Worst output", [element("code", p.worst_output) if p else "" for p in proofs])
+        yield _compare("Its difference (Δ)", [difference(p.max_rel_to_peak) if p else "" for p in proofs])
+        yield _compare("… absolute", [difference(p.max_abs) if p else "" for p in proofs])
+        yield _compare("… on average", [difference(p.mean_abs) if p else "" for p in proofs])
+        yield _compare("Compared with", [p.against if p else "" for p in proofs])
 
 
 def _digest_rows(built: Sequence[Artifact]) -> Iterator[Markup]:

@@ -45,7 +45,7 @@ def built(model: str, target: str = "cpu", precision: str = "FP32", max_abs: flo
         files={"net.xml": File(sha256="1" * 64, bytes=1000), "net.bin": File(sha256="2" * 64, bytes=24)},
         summary=SUMMARY,
         stages=(Stage(name="load", seconds=0.5), Stage(name="emit", seconds=0.25)),
-        proof=Proof(max_abs=max_abs, mean_abs=1e-8, worst_output="y", against="onnxruntime"),
+        proof=Proof(worst_output="y", max_abs=max_abs, mean_abs=1e-8, max_rel_to_peak=1e-7, against="onnxruntime"),
     )
 
 
@@ -105,3 +105,15 @@ def test_the_schema_refuses_what_is_no_digest() -> None:
     content["artifacts"][0]["files"]["net.xml"]["sha256"] = "unknown"
     with pytest.raises(jsonschema.ValidationError, match="unknown"):
         jsonschema.validate(content, json_schema())
+
+
+def test_a_proof_is_that_of_the_worst_output() -> None:
+    numbers = {"max_abs": 0.5, "mean_abs": 0.1, "peak": 5.0, "cosine": 1.0, "misplaced": 0, "max_rel_to_peak": 0.1}
+    said = {"proved": True, "worst": "b", "outputs": {"a": {**numbers, "max_abs": 9.0}, "b": numbers}}
+    assert Proof.of(said, against="onnxruntime") == Proof(
+        worst_output="b", max_abs=0.5, mean_abs=0.1, max_rel_to_peak=0.1, against="onnxruntime"
+    )
+
+
+def test_what_could_not_be_compared_is_no_proof() -> None:
+    assert Proof.of({"proved": False, "why": "the source model cannot be run"}, against="onnxruntime") is None

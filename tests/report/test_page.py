@@ -87,7 +87,7 @@ def test_a_model_is_a_row_and_a_variant_a_column() -> None:
 
 
 def test_a_cell_tells_size_time_and_difference() -> None:
-    proof = Proof(max_abs=1.23e-6, mean_abs=1e-9, worst_output="y", against="onnxruntime")
+    proof = Proof(worst_output="y", max_abs=0.5, mean_abs=0.1, max_rel_to_peak=1.23e-6, against="onnxruntime")
     found = text_of(document([artifact("a", proof=proof)], {"a": source()}))
     assert "1.50 MB" in found
     assert "0.75 s" in found
@@ -140,7 +140,7 @@ def test_a_note_that_holds_for_some_says_for_which() -> None:
 
 
 def test_names_from_outside_are_text() -> None:
-    proof = Proof(max_abs=1.0, mean_abs=None, worst_output=EVIL, against=EVIL)
+    proof = Proof(worst_output=EVIL, max_abs=1.0, mean_abs=None, max_rel_to_peak=1.0, against=EVIL)
     evil = [
         artifact(
             EVIL,
