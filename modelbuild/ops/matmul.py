@@ -108,7 +108,9 @@ class Einsum(Op, frozen=True):
         return Fact(inputs[0].dtype, tuple(shape))
 
     def evaluate(self, *inputs: Array) -> Array:
-        return np.asarray(np.einsum(self.equation, *inputs)).astype(inputs[0].dtype, copy=False)
+        dtype = inputs[0].dtype
+        wide = inputs if dtype.kind in "iu" else [a.astype(np.result_type(dtype, np.float32)) for a in inputs]
+        return np.asarray(np.einsum(self.equation, *wide)).astype(dtype)
 
 
 def _assign(labels: tuple[str, ...], fact: Fact) -> tuple[list[tuple[str, Dim]], Shape]:

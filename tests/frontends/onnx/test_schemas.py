@@ -21,6 +21,9 @@ from modelbuild.frontends.onnx.registry import onnx as table
 OLDEST = 6
 """Operator sets before this one are not read."""
 
+FOREIGN = {("LayerNormalization", 1), ("SimplifiedLayerNormalization", 1)}
+"""What onnxruntime put into ONNX's own domain: ONNX has no schema for it."""
+
 
 def spans() -> list[tuple[str, str, int, int, Handler]]:
     """Each handler of the standard domains with the versions ``since <= v < until`` that it stands for."""
@@ -29,7 +32,7 @@ def spans() -> list[tuple[str, str, int, int, Handler]]:
     for i, (domain, name, since, handler) in enumerate(entries):
         following = entries[i + 1] if i + 1 < len(entries) else None
         until = following[2] if following and following[:2] == (domain, name) else 10_000
-        if domain in {"", "ai.onnx.ml"}:
+        if domain in {"", "ai.onnx.ml"} and (name, since) not in FOREIGN:
             found.append((domain, name, since, until, handler))
     return found
 
