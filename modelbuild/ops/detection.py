@@ -285,15 +285,14 @@ class PriorBox(Op, frozen=True):
             for found in (ratio, 1 / ratio) if self.flip else (ratio,):
                 if all(abs(found - other) >= 1e-6 for other in ratios):
                     ratios.append(found)
-        dense = sum(int(d) ** 2 for d in self.density)
         if self.fixed_size:
-            if self.fixed_ratio:
-                return len(self.fixed_ratio) * dense if self.density else len(self.fixed_ratio) * len(self.fixed_size)
-            return len(ratios) * (dense if self.density else len(self.fixed_size))
-        if not self.scale_all_sizes:
-            return len(ratios) + len(self.min_size) - 1 + len(self.max_size)
-        extra = sum(int(d) ** 2 - 1 for d in self.density)
-        return len(ratios) * len(self.min_size) + len(self.max_size) + extra * len(ratios)
+            count = len(ratios) * len(self.fixed_size)
+        elif self.scale_all_sizes:
+            count = len(ratios) * len(self.min_size) + len(self.max_size)
+        else:
+            count = len(ratios) + len(self.min_size) - 1
+        more = sum(int(d) ** 2 - 1 for d in self.density)
+        return count + more * (len(self.fixed_ratio) or len(ratios))
 
 
 class PriorBoxClustered(Op, frozen=True):
