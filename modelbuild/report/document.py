@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -62,7 +63,8 @@ class Proof(_Entry, frozen=True, kw_only=True):
         if not said["proved"]:
             return None
         worst = said["outputs"][said["worst"]]
-        numbers = {name: worst[name] for name in ("max_abs", "mean_abs", "max_rel_to_peak")}
+        measured = {name: worst[name] for name in ("max_abs", "mean_abs", "max_rel_to_peak")}
+        numbers = {name: number if math.isfinite(number) else None for name, number in measured.items()}
         return cls(worst_output=said["worst"], **numbers, against=against)
 
 

@@ -20,7 +20,7 @@ _VOID: Final = frozenset({"meta"})
 
 
 def markup(*content: Content) -> Markup:
-    return Markup("".join(map(_written, content)))
+    return Markup("".join([_written(piece) for piece in content]))
 
 
 def element(name: str, /, *content: Content, **attributes: str | int | None) -> Markup:
@@ -28,15 +28,19 @@ def element(name: str, /, *content: Content, **attributes: str | int | None) -> 
 
     The content of ``script`` and ``style`` must be markup: browsers take it as it is.
     """
-    given = "".join(
-        f' {key.strip("_").replace("_", "-")}="{escape(str(value))}"'
-        for key, value in attributes.items()
-        if value is not None
-    )
-    return Markup(f"<{name}{given}>" if name in _VOID else f"<{name}{given}>{markup(*content)}</{name}>")
+    given = "".join([_attribute(key, value) for key, value in attributes.items() if value is not None])
+    if name in _VOID:
+        return Markup(f"<{name}{given}>")
+    return Markup(f"<{name}{given}>{''.join([_written(piece) for piece in content])}</{name}>")
+
+
+def _attribute(key: str, value: str | int) -> str:
+    return f' {key.strip("_").replace("_", "-")}="{escape(str(value))}"'
 
 
 def _written(content: Content) -> str:
-    if content is None or isinstance(content, Markup):
-        return content or ""
-    return escape(content) if isinstance(content, str) else markup(*content)
+    if isinstance(content, Markup):
+        return content
+    if isinstance(content, str):
+        return escape(content)
+    return "" if content is None else "".join([_written(piece) for piece in content])

@@ -115,5 +115,12 @@ def test_a_proof_is_that_of_the_worst_output() -> None:
     )
 
 
+def test_an_endless_difference_is_no_number() -> None:
+    worst = {"max_abs": float("inf"), "mean_abs": 0.5, "max_rel_to_peak": float("nan")}
+    found = Proof.of({"proved": True, "worst": "y", "outputs": {"y": worst}}, against="onnxruntime")
+    assert found is not None
+    assert (found.max_abs, found.mean_abs, found.max_rel_to_peak) == (None, 0.5, None)
+
+
 def test_what_could_not_be_compared_is_no_proof() -> None:
     assert Proof.of({"proved": False, "why": "the source model cannot be run"}, against="onnxruntime") is None
