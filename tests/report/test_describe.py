@@ -10,6 +10,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from modelbuild.convert import convert_model, save_model
 from modelbuild.errors import SourceError
+from modelbuild.frontends.onnx import frontend
+from modelbuild.frontends.source import SourceModel
+from modelbuild.graph import Graph
 from modelbuild.report.describe import IrDescription, SourceDescription, Unsupported, describe
 from modelbuild.report.summary import Port
 
@@ -66,6 +69,18 @@ def test_a_model_that_contradicts_itself_is_described_with_its_trouble(tmp_path:
     found = source(write(tmp_path / "net.onnx", helper.make_node("MatMul", ["w", "w"], ["y"])))
     assert found.converted is None
     assert "MatMul" in found.trouble
+
+
+def test_what_translation_notes_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def noted(model: SourceModel) -> Graph:
+        graph = to_graph(model)
+        graph.notes.append("translated by its definition")
+        return graph
+
+    to_graph = frontend.to_graph
+    monkeypatch.setattr(frontend, "to_graph", noted)
+    found = source(write(tmp_path / "net.onnx", helper.make_node("MatMul", ["x", "w"], ["y"])))
+    assert found.notes == ("translated by its definition",)
 
 
 def test_operators_in_subgraphs_are_counted(tmp_path: Path) -> None:
