@@ -7,7 +7,6 @@ losing a line costs time, never a wrong answer. That is why nothing is synced.
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from modelbuild import digest, disk
@@ -25,16 +24,18 @@ class Journal:
 
     def news(self) -> list[bytes]:
         """The bodies appended by anyone since the last call, oldest first."""
-        if not self.path.exists():
-            return []
-        with disk.explained(self.path), self.path.open("rb") as file:
-            now = os.fstat(file.fileno())
+        with disk.explained(self.path):
+            try:
+                now = self.path.stat()
+            except FileNotFoundError:
+                return []
             if now.st_ino != self._inode or now.st_size < self._offset:  # rewritten: all of it is news
                 self._inode, self._offset = now.st_ino, 0
             if now.st_size == self._offset:
                 return []
-            file.seek(self._offset)
-            read = file.read()
+            with self.path.open("rb") as file:
+                file.seek(self._offset)
+                read = file.read()
         whole, _, _ = read.rpartition(b"\n")  # a last line without its end is still being written
         self._offset += len(whole) + 1 if whole else 0
         return [body for line in whole.split(b"\n") if (body := digest.unseal(line)) is not None]

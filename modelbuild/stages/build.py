@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 
 from modelbuild import digest
 from modelbuild.errors import SourceError, StageError, StoreError
@@ -26,6 +26,8 @@ from modelbuild.store import Blob, LocalStore, Lost, Record, Store, deliver
 
 if TYPE_CHECKING:
     from modelbuild.stages.pool import Pool
+
+T = TypeVar("T")
 
 _HEALINGS = 5
 _PATIENCE = 600.0
@@ -131,16 +133,15 @@ class Build:
 
     def _forecast(self, job: Job, read: Read) -> Forecast:
         before = {role: self._forecast(source, read) for role, source in _jobs(job.inputs)}
-        seconds = self._seconds_last(job)
         first = tuple(str(forecast.job) for forecast in before.values() if forecast.record is None)
         if first:
-            return Forecast(job, "unknown", Reason("follows", first), None, None, seconds, before)
+            return Forecast(job, "unknown", Reason("follows", first), None, None, self._seconds_last(job), before)
         results = {role: forecast.record.results for role, forecast in before.items() if forecast.record is not None}
         key = self._key(job, results, read)
         record = self.store.record(key.digest)
         if record is not None and not self.store.missing(record):
             return Forecast(job, "hit", None, key, record, record.seconds, before)
-        return Forecast(job, "run", self._why(job, key), key, record, seconds, before)
+        return Forecast(job, "run", self._why(job, key), key, record, self._seconds_last(job), before)
 
     def recall(self, job: Job) -> Answer | None:
         """The answer, if it is all there; None if something would have to run."""
@@ -165,14 +166,25 @@ class Build:
 
     def deliver(self, job: Job, files: Mapping[str, str], folder: Path, *, timeout: float | None = None) -> Answer:
         """Ensure ``job`` and lay ``files`` (name there -> output) out in ``folder``, all or nothing."""
+
+        def lay_out(answer: Answer) -> Answer:
+            deliver(self.store, {name: answer.blob(output) for name, output in files.items()}, folder)
+            return answer
+
+        return self._healed(job, timeout, lay_out)
+
+    def content(self, job: Job, output: str, *, timeout: float | None = None) -> bytes:
+        """Ensure ``job`` and read one of its outputs, a small one."""
+        return self._healed(job, timeout, lambda answer: self.store.path(answer.blob(output)).read_bytes())
+
+    def _healed(self, job: Job, timeout: float | None, use: Callable[[Answer], T]) -> T:
+        """What ``use`` makes of the answer; made again where its blobs turn out to be lost."""
         for _ in range(_HEALINGS):
             answer = self.ensure(job, timeout=timeout)
             try:
-                deliver(self.store, {name: answer.blob(output) for name, output in files.items()}, folder)
+                return use(answer)
             except Lost as lost:
                 again = str(lost)
-            else:
-                return answer
         raise StoreError(f"{job}: {again} after it was made {_HEALINGS} times; check the disk")
 
     # ---- keys ----
