@@ -11,6 +11,7 @@ from modelbuild.fetch import FetchedFile
 from modelbuild.manifest.model import Model, Variant
 from modelbuild.passes.pipeline import DEFAULT
 from modelbuild.stages import FileInput, Job
+from modelbuild.stages.describe import describe
 from modelbuild.stages.emit import emit
 from modelbuild.stages.load import load, plain_spec
 from modelbuild.stages.names import BIN, GRAPH, IR, MODEL, PROVENANCE, XML
@@ -22,12 +23,16 @@ from modelbuild.stages.specialize import specialize
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """One thing to build: ``package`` gives all that is delivered, ``emit`` the pair within it, ``prove`` its proof."""
+    """One thing to build: ``package`` gives all that is delivered, ``emit`` the pair within it.
+
+    ``prove`` holds it against its source, ``describe`` counts what it holds.
+    """
 
     variant: Variant
     package: Job
     emit: Job
     prove: Job
+    describe: Job
     optimize: Job
     load: Job
     sources: tuple[FetchedFile, ...]
@@ -72,7 +77,8 @@ def artifact(model: Model, variant: Variant, sources: Sequence[FetchedFile]) -> 
     emitted = Job(emit, str(variant), {"name": model.id}, {GRAPH: specialized}, files)
     packaged = Job(package, str(variant), {"provenance": provenance(model, variant, sources)}, {IR: emitted})
     proven = Job(prove, str(variant), {"precision": str(variant.precision)}, {IR: emitted, **files})
-    return Artifact(variant, packaged, emitted, proven, optimized, loaded, tuple(sources))
+    described = Job(describe, str(variant), {}, {GRAPH: specialized}, files)
+    return Artifact(variant, packaged, emitted, proven, described, optimized, loaded, tuple(sources))
 
 
 def framework(model: Model) -> str:

@@ -26,7 +26,7 @@ from doit.task import Task
 from modelbuild import telling
 from modelbuild.errors import BuildError, ManifestError
 from modelbuild.manifest import Manifest, Model, Variant, load
-from modelbuild.project import MANIFEST, Checkout, names, place
+from modelbuild.project import MANIFEST, REPORTS, Checkout, names, place
 from modelbuild.stages import Event
 from modelbuild.telling import Row, Screen
 
@@ -104,6 +104,18 @@ def task_build() -> Iterator[TaskDict]:
             }
 
 
+def task_report() -> TaskDict:
+    """Say what was built in build/report.json and build/report.html"""
+    return {
+        "actions": [(_told, [_report])],
+        "task_dep": ["build"],
+        "targets": [str(Path("build", name)) for name in REPORTS],
+        "uptodate": [_is_reported],
+        "clean": [_clean_report],
+        **_COMMON,
+    }
+
+
 def _group(name: str, doc: str | None) -> TaskDict:
     """Explicit, because doit would run, and note, a group of its own making every time."""
     depends = [_BROKEN_MANIFEST] if _manifest() is None else []
@@ -150,34 +162,46 @@ def _told(work: Callable[..., dict[str, Any]], *given: Any) -> dict[str, Any] | 
 
 
 def _fetch(model: Model) -> dict[str, Any]:
-    progress = Reporter.screen.fetching if Reporter.screen is not None else None
-    found = _checkout().fetch(model, progress)
+    found = _checkout().sources.fetch(model, Reporter.screen.fetching if Reporter.screen is not None else None)
     return {"files": [[file.name, file.sha256] for file in found]}
 
 
 def _is_fetched(task: Task, values: Mapping[str, Any], model: Model) -> bool:  # noqa: ARG001 - doit goes by place
-    return "files" in values and _checkout().has_sources(model)
+    return "files" in values and _checkout().sources.is_noted(model)
 
 
 def _make(variant: Variant) -> dict[str, Any]:
-    made = _checkout().make(variant)
-    return {"key": made.key, "row": list(Row.of(made))}
+    return {"row": list(Row.of(_checkout().make(variant)))}
 
 
 def _is_built(task: Task, values: Mapping[str, Any], variant: Variant) -> bool:  # noqa: ARG001 - doit goes by place
-    """After ``doit forget`` there is no key among the values: the task runs, and the store may know the answer."""
+    """After ``doit forget`` there is no row among the values: the task runs, and the store may know the answer."""
     try:
-        return "key" in values and _checkout().stale(variant) is None
+        return "row" in values and _checkout().stale(variant) is None
     except BuildError:  # the task will meet it too, and say it
         return False
 
 
+def _report() -> dict[str, Any]:
+    _checkout().report()
+    return {"report": True}
+
+
+def _is_reported(task: Task, values: Mapping[str, Any]) -> bool:  # noqa: ARG001 - doit goes by place
+    return "report" in values and _checkout().report_is_current()
+
+
 def _clean_source(model: Model, dryrun: bool) -> None:
-    _say_removed(_checkout().clean_source(model, dry=dryrun))
+    _say_removed(_checkout().sources.forget(model, dry=dryrun))
 
 
 def _clean(variant: Variant, dryrun: bool) -> None:
     _say_removed(_checkout().clean(variant, dry=dryrun))
+
+
+def _clean_report(dryrun: bool) -> None:
+    if _manifest() is not None:
+        _say_removed(_checkout().clean_report(dry=dryrun))
 
 
 def _say_removed(paths: Iterable[Path]) -> None:
@@ -215,7 +239,7 @@ class Reporter(ConsoleReporter):  # type: ignore[misc]
     def skip_uptodate(self, task: Task) -> None:
         if not _is_ours(task):
             super().skip_uptodate(task)
-        elif task.targets:
+        elif task.name.startswith("build:") and task.actions:
             self._current += 1
 
     def add_success(self, task: Task) -> None:

@@ -6,7 +6,7 @@ the cache notes what was delivered and the digest of all that it depended on. ``
 """
 
 from modelbuild.project.checkout import MANIFEST, Checkout, Made
-from modelbuild.project.delivery import Delivery, names, place
+from modelbuild.project.delivery import REPORTS, Delivery, names, place
 from modelbuild.project.stamp import Stamp
 
-__all__ = ["MANIFEST", "Checkout", "Delivery", "Made", "Stamp", "names", "place"]
+__all__ = ["MANIFEST", "REPORTS", "Checkout", "Delivery", "Made", "Stamp", "names", "place"]

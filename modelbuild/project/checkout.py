@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 from contextlib import contextmanager
@@ -10,53 +9,50 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from modelbuild import __version__, digest
 from modelbuild.errors import BuildError
-from modelbuild.fetch import FetchedFile, discard_wheels, fetch
 from modelbuild.memo import Memo
 from modelbuild.project import delivery, stamp
-from modelbuild.project.delivery import Delivery
 from modelbuild.project.runs import Runs
+from modelbuild.project.sources import Sources
 from modelbuild.project.stamp import Stamp
 from modelbuild.stages import Build, Event
 from modelbuild.stages.event import unheard
 from modelbuild.stages.history import History
 from modelbuild.stages.key import Code, version_of
+from modelbuild.stages.names import PROOF, SUMMARY
 from modelbuild.store import LocalStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from modelbuild.digest import Digest
-    from modelbuild.fetch import Progress
+    from modelbuild.fetch import FetchedFile
     from modelbuild.manifest import Manifest, Model, Variant
     from modelbuild.plan import Artifact
-    from modelbuild.stages import Forecast, Listener
+    from modelbuild.project.delivery import Delivery
+    from modelbuild.stages import Answer, Forecast, Job, Listener
     from modelbuild.stages.pool import Pool
-    from modelbuild.stages.stage import Stage
 
 MANIFEST = Path("models.yaml")
+
 _PLANNING = ("modelbuild.plan", "modelbuild.stages.job", "modelbuild.stages.key", "modelbuild.stages.stage")
 """What turns a question into keys, besides the stages' own code."""
 
-_PROVERS = ("onnxruntime", "openvino")
+_REPORTING = ("modelbuild.project.reporting", "modelbuild.report")
+_RUNTIMES = ("onnxruntime", "openvino")
 _NO_LIMIT = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What `Checkout.make` did: the stages that ran with their reasons, in order; none if all was in the store."""
+    """What `Checkout.make` did: the stages that ran, in order; none if all was in the store."""
 
     variant: Variant
-    key: Digest
     ran: tuple[Event, ...]
     size: int
-
-    @property
-    def was_hit(self) -> bool:
-        return not self.ran
 
     @property
     def seconds(self) -> float:
@@ -79,29 +75,22 @@ class Checkout:
         self, manifest: Manifest, *, offline: bool = False, listener: Listener = unheard, workers: int = _NO_LIMIT
     ) -> None:
         self.manifest = manifest
-        self.root = manifest.root
-        self.cache = self.root / "cache"
-        self.output = self.root / "build"
-        self.offline = offline
-        self.listener = listener
+        self.cache = manifest.root / "cache"
+        self.output = manifest.root / "build"
+        self._listener = listener
         self._workers = workers
         self._memo = Memo(self.cache / "memo", deferred=True)
         self._code = Code(self._memo)
         self._runs = Runs(self.cache / "runs")
-        self._found: dict[str, tuple[FetchedFile, ...]] = {}
-        self._pool: Pool | None = None
-        self._opening = threading.RLock()
-        self._heard = threading.local()
+        self.sources = Sources(manifest.root, self.cache, self._memo, offline=offline)
         self._touched: list[Variant] = []
+        self._heard = threading.local()
+        self._pool: Pool | None = None
+        self._opening = threading.Lock()
 
     @classmethod
     def open(
-        cls,
-        path: Path = MANIFEST,
-        *,
-        offline: bool = False,
-        listener: Listener = unheard,
-        workers: int = _NO_LIMIT,
+        cls, path: Path = MANIFEST, *, offline: bool = False, listener: Listener = unheard, workers: int = _NO_LIMIT
     ) -> Checkout:
         """The checkout of the manifest at ``path``; raises `ManifestError` with all that is wrong with it."""
         from modelbuild.manifest import load
@@ -115,84 +104,52 @@ class Checkout:
         self.close()
 
     def close(self) -> None:
-        """Stop what still runs, and remember what was learnt about files, if anything was made."""
+        """Stop what still runs and, if anything was made, remember what was learnt about files."""
         if self._pool is not None:
             self._pool.close()
-            self._pool = None
         if not self._touched:
             return
-        for variant in self._touched:  # by now most of these files are old enough to be remembered
-            for source in self._found.get(variant.model, ()):
-                self._memo.of(source.path)
-            for path in (self.folder(variant) / name for name in delivery.names(variant)):
-                if path.is_file():
-                    self._memo.of(path, digest.fast_of_file)
+        paths = [self.folder(variant) / name for variant in self._touched for name in delivery.names(variant)]
         self._touched.clear()
+        for path in self.sources.known():  # by now most of these files are old enough to be remembered
+            if path.is_file():
+                self._memo.of(path)
+        for path in paths:
+            if path.is_file():
+                self._memo.of(path, digest.fast_of_file)
         self._memo.keep()
         self._runs.forget_oldest()
-        if not self.offline:
-            discard_wheels(self._sources_folder)
+        self.sources.tidy()
 
-    # ---- sources ----
-
-    def sources(self, model: Model, progress: Progress | None = None) -> tuple[FetchedFile, ...]:
-        """All files of a model, its own first; fetched now where they are missing."""
-        if model.id not in self._found:
-            self._found[model.id] = self._fetch(model, self.offline, progress)
-        return self._found[model.id]
-
-    def has_sources(self, model: Model) -> bool:
-        """Whether the files of a model are there and the same as when they were last noted."""
-        try:
-            found = self._fetch(model, offline=True)
-        except BuildError:  # whoever fetches will say it; here it only means that there is something to do
-            return False
-        self._found[model.id] = found
-        return bool(stamp.read_plain(self._source_stamp(model)) == _noted(found))
-
-    def fetch(self, model: Model, progress: Progress | None = None) -> tuple[FetchedFile, ...]:
-        """`sources`, looked at anew, and noted."""
-        self._found.pop(model.id, None)
-        found = self.sources(model, progress)
-        stamp.write_plain(self._source_stamp(model), _noted(found))
-        return found
-
-    def _fetch(self, model: Model, offline: bool, progress: Progress | None = None) -> tuple[FetchedFile, ...]:
-        fetched = fetch(
-            model.source,
-            root=self.root,
-            into=self._sources_folder,
-            offline=offline,
-            progress=progress,
-            digest_of=self._memo.of,
-        )
-        listed = {file.name for file in fetched.files}
-        names: list[str] = json.loads(self._memo.of(fetched.model, _further_files))
-        further = [(name, fetched.model.parent / name) for name in names if name not in listed]
-        return (*fetched.files, *(FetchedFile(name, path, self._memo.of(path)) for name, path in further))
-
-    @property
-    def _sources_folder(self) -> Path:
-        return self.cache / "sources"
-
-    def _source_stamp(self, model: Model) -> Path:
-        return self.cache / "stamps" / model.id / "source.json"
-
-    # ---- what is there ----
+    def model(self, variant: Variant) -> Model:
+        return self.manifest.models[variant.model]
 
     def folder(self, variant: Variant) -> Path:
         return self.output / delivery.place(variant)
 
+    # ---- what is there ----
+
     def stale(self, variant: Variant) -> str | None:
         """Why `make` would do something; None if all that it gives is there. Fetches and runs nothing."""
-        noted = stamp.read(self._stamp_path(variant))
+        noted = stamp.read(self._stamp(variant))
         if noted is None:
             return "never built here"
-        return self._damage(noted, self.folder(variant)) or self._changed(noted, variant)
+        return self._damage(noted, self.folder(variant)) or self._change(noted, variant)
 
-    def delivered(self, variant: Variant) -> Stamp | None:
-        """What was delivered last, whatever became of it."""
-        return stamp.read(self._stamp_path(variant))
+    def forecasts(self, variant: Variant) -> list[Forecast]:
+        """What `make` would run and why, inputs first. Runs nothing; raises where sources would have to be fetched."""
+        artifact = self._plan(variant, self.sources.here(self.model(variant)))
+        found = [one for job in self._jobs(artifact) for one in self._build.forecast(job).would_run()]
+        return list({forecast.job.stage.name: forecast for forecast in found}.values())
+
+    def forecast(self, variant: Variant) -> Forecast:
+        """Of what is delivered: its key, and what goes before it."""
+        return self._build.forecast(self._plan(variant, self.sources.here(self.model(variant))).package)
+
+    @cached_property
+    def can_prove(self) -> bool:
+        """Whether both runtimes are installed."""
+        return all(find_spec(name) is not None for name in _RUNTIMES)
 
     def _damage(self, noted: Stamp, folder: Path) -> str | None:
         for name, (size, xxh3) in noted.files.items():
@@ -203,70 +160,45 @@ class Checkout:
                 return f"{name} was changed by somebody"
         return None
 
-    def _changed(self, noted: Stamp, variant: Variant) -> str | None:
-        """Planned only if something that keys depend on is other than it was; often the keys are the same then."""
+    def _change(self, noted: Stamp, variant: Variant) -> str | None:
+        """Nothing is planned unless something is other than it was; and then the keys may still be the same."""
         try:
-            sources = self._here(self.manifest.models[variant.model])
+            sources = self.sources.here(self.model(variant))
         except BuildError as error:
             return str(error)
-        if (noted.proof is not None) == self.can_prove:
+        if ("prove" in noted.keys) is self.can_prove:
             question = self._question(variant, sources, noted.code, noted.versions)
             if question == noted.question:
                 return None
         artifact = self._plan(variant, sources)
-        answers = [self._build.recall(job) for job in self._jobs(artifact)]
-        keys = [answer.key.digest for answer in answers if answer is not None]
-        if keys != [key for key in (noted.proof, noted.key) if key is not None]:
-            return self._reason(artifact)
-        self._note(variant, artifact, noted.key, noted.proof, noted.files)
+        forecasts = {job.stage.name: self._build.forecast(job) for job in self._jobs(artifact)}
+        for forecast in forecasts.values():
+            for waiting in forecast.would_run():
+                return str(waiting.why)
+        if {name: found.key.digest for name, found in forecasts.items() if found.key is not None} != noted.keys:
+            return "what is delivered is another version; the store has this one"
+        self._note(artifact, noted.keys, noted.files)
         return None
-
-    def _here(self, model: Model) -> tuple[FetchedFile, ...]:
-        if model.id not in self._found:
-            self._found[model.id] = self._fetch(model, offline=True)
-        return self._found[model.id]
-
-    def _reason(self, artifact: Artifact) -> str:
-        waiting = [one for job in self._jobs(artifact) for one in self._build.forecast(job).would_run()]
-        return str(waiting[0].why) if waiting else "another answer is in the store"
 
     def _question(
         self, variant: Variant, sources: Sequence[FetchedFile], code: Sequence[str], versions: Sequence[str]
     ) -> Digest:
-        model = replace(self.manifest.models[variant.model], place="")
         return digest.of_data(
             {
                 "code": {module: self._code.of_module(module) for module in code},
                 "versions": {name: version_of(name) for name in versions},
                 "modelbuild": __version__,
-                "model": repr(model),
+                "model": repr(replace(self.model(variant), place="")),
                 "variant": repr(variant),
                 "sources": [[file.name, file.sha256] for file in sources],
             }
         )
 
-    def _stamp_path(self, variant: Variant) -> Path:
-        return self.cache / "stamps" / variant.model / str(variant.target) / f"{variant.precision}.json"
-
     # ---- making ----
-
-    @cached_property
-    def can_prove(self) -> bool:
-        """Whether both runtimes are installed."""
-        return all(find_spec(name) is not None for name in _PROVERS)
 
     def artifact(self, variant: Variant) -> Artifact:
         """The jobs of a variant; its sources are fetched for that."""
-        return self._plan(variant, self.sources(self.manifest.models[variant.model]))
-
-    def forecasts(self, variant: Variant) -> list[Forecast]:
-        """What `make` would run and why, inputs first. Fetches and runs nothing; raises where sources are not here."""
-        artifact = self._plan(variant, self._here(self.manifest.models[variant.model]))
-        return [one for job in self._jobs(artifact) for one in self._build.forecast(job).would_run()]
-
-    def forecast(self, variant: Variant) -> Forecast:
-        """Of what is delivered, with its key and what goes before it."""
-        return self._build.forecast(self._plan(variant, self._here(self.manifest.models[variant.model])).package)
+        return self._plan(variant, self.sources.of(self.model(variant)))
 
     def make(self, variant: Variant, *, timeout: float | None = None) -> Made:
         """Build, prove and deliver a variant, as far as it is not there; what is delivered appears as a whole.
@@ -276,31 +208,40 @@ class Checkout:
         artifact = self.artifact(variant)
         build = self._build if threading.current_thread() is threading.main_thread() else self._pooled
         with self._hearing() as heard:
-            proof = build.ensure(artifact.prove, timeout=timeout).key.digest if self.can_prove else None
-            answer = build.deliver(artifact.package, artifact.files, self.folder(variant), timeout=timeout)
-        blobs = {name: answer.blob(output) for name, output in artifact.files.items()}
-        files = {name: (blob.size, blob.xxh3) for name, blob in blobs.items()}
-        self._note(variant, artifact, answer.key.digest, proof, files)
+            answers = {job.stage.name: build.ensure(job, timeout=timeout) for job in self._jobs(artifact)}
+            answers["package"] = build.deliver(artifact.package, artifact.files, self.folder(variant), timeout=timeout)
+        blobs = {name: answers["package"].blob(output) for name, output in artifact.files.items()}
+        self._note_for_report(artifact, build, answers["package"])
+        self._note(
+            artifact,
+            {name: answer.key.digest for name, answer in answers.items()},
+            {name: (blob.size, blob.xxh3) for name, blob in blobs.items()},
+        )
         self._memo.keep()
-        ran = tuple(event for event in heard if event.what == "made")
-        return Made(variant, answer.key.digest, ran, sum(blob.size for blob in blobs.values()))
+        made = tuple(event for event in heard if event.what == "made")
+        return Made(variant, made, sum(blob.size for blob in blobs.values()))
 
     def _plan(self, variant: Variant, sources: Sequence[FetchedFile]) -> Artifact:
         from modelbuild import plan
 
-        return plan.artifact(self.manifest.models[variant.model], variant, sources)
+        return plan.artifact(self.model(variant), variant, sources)
 
-    def _jobs(self, artifact: Artifact) -> list[Any]:
-        return [*([artifact.prove] if self.can_prove else []), artifact.package]
+    def _jobs(self, artifact: Artifact) -> list[Job]:
+        """All that is asked for an artifact; what is delivered comes last."""
+        return [*([artifact.prove] if self.can_prove else []), artifact.describe, artifact.package]
 
-    def _note(self, variant: Variant, artifact: Artifact, key: Digest, proof: Digest | None, files: Any) -> None:
-        stages: set[Stage] = {one for job in self._jobs(artifact) for one in job.stages()}
+    def _note(self, artifact: Artifact, keys: Mapping[str, Digest], files: Mapping[str, tuple[int, str]]) -> None:
+        stages = {one for job in self._jobs(artifact) for one in job.stages()}
         code = sorted({*_PLANNING, *(module for one in stages for module in one.code)})
         versions = sorted({name for one in stages for name in one.versions})
-        question = self._question(variant, artifact.sources, code, versions)
-        noted = Stamp(question, tuple(code), tuple(versions), key, proof, files)
-        stamp.write(self._stamp_path(variant), noted)
-        self._touched.append(variant)
+        question = self._question(artifact.variant, artifact.sources, code, versions)
+        stamp.write(self._stamp(artifact.variant), Stamp(question, tuple(code), tuple(versions), keys, files))
+        self._touched.append(artifact.variant)
+
+    def _stamp(self, variant: Variant) -> Path:
+        return self.cache / "stamps" / variant.model / str(variant.target) / f"{variant.precision}.json"
+
+    # ---- builds ----
 
     @cached_property
     def _store(self) -> LocalStore:
@@ -317,28 +258,89 @@ class Checkout:
     @property
     def _pooled(self) -> Build:
         with self._opening:
-            if self._pool is None:
-                from modelbuild.stages.pool import Pool
+            return self._build_in_pool
 
-                self._pool = Pool(self._workers, self.cache, memory=_memory())
-                self._pooled_build = Build(self._store, self._memo, self._history, listener=self._hear, pool=self._pool)
-            return self._pooled_build
+    @cached_property
+    def _build_in_pool(self) -> Build:
+        from modelbuild.stages.pool import Pool
+
+        self._pool = Pool(self._workers, self.cache, memory=_memory())
+        return Build(self._store, self._memo, self._history, listener=self._hear, pool=self._pool)
 
     @contextmanager
     def _hearing(self) -> Iterator[list[Event]]:
-        """The events of this thread, which are those of what it asks for."""
-        heard: list[Event] = []
-        self._heard.events = heard
+        """The events of this thread, which are those of what it asks for. They are also noted for later."""
+        self._heard.events = []
         try:
-            yield heard
+            yield self._heard.events
         finally:
             del self._heard.events
 
     def _hear(self, event: Event) -> None:
-        if (heard := getattr(self._heard, "events", None)) is not None:
+        heard: list[Event] | None = getattr(self._heard, "events", None)
+        if heard is not None:  # else somebody only looks
             heard.append(event)
             self._runs.note(event.plain())
-        self.listener(event)
+            self._listener(event)
+
+    # ---- the report ----
+
+    def report_is_current(self) -> bool:
+        return bool(stamp.read_plain(self._report_stamp) == self._report_note(self._reported()))
+
+    def report(self, failures: Mapping[Variant, Sequence[str]] | None = None) -> list[Path]:
+        """Write the report of what is built, and of what failed just now; says which files changed."""
+        from modelbuild import plan
+        from modelbuild.project import reporting
+
+        failures = failures or {}
+        variants = self._reported()
+        entries = [reporting.read(self._entry(variant)) for variant in variants if variant not in failures]
+        artifacts = [entry.artifact for entry in entries if entry is not None]
+        sources = {entry.artifact.model: entry.source for entry in entries if entry is not None}
+        for variant, errors in failures.items():
+            artifacts.append(reporting.failed(variant, errors))
+            sources.setdefault(
+                variant.model, reporting.source_of(self.model(variant), plan.framework(self.model(variant)), ())
+            )
+        written = reporting.write(self.output, artifacts, sources)
+        noted = self._report_note(variants)
+        stamp.write_plain(self._report_stamp, {"failed": True} if failures else noted)
+        return written
+
+    def _reported(self) -> list[Variant]:
+        """What has been built of what is asked for."""
+        return [variant for variant in self.manifest.variants() if self._entry(variant).is_file()]
+
+    def _report_note(self, variants: Sequence[Variant]) -> dict[str, digest.Plain]:
+        files = [self.output / name for name in delivery.REPORTS]
+        return {
+            "code": [self._code.of_module(module) for module in _REPORTING],
+            "entries": {str(variant): self._memo.of(self._entry(variant), digest.fast_of_file) for variant in variants},
+            "files": [self._memo.of(path, digest.fast_of_file) if path.is_file() else None for path in files],
+        }
+
+    def _note_for_report(self, artifact: Artifact, build: Build, package: Answer) -> None:
+        from modelbuild import plan
+        from modelbuild.project import reporting
+
+        variant, model = artifact.variant, self.model(artifact.variant)
+        said = reporting.entry(
+            variant,
+            reporting.source_of(model, plan.framework(model), artifact.sources),
+            package,
+            summary=build.content(artifact.describe, SUMMARY),
+            proof=build.content(artifact.prove, PROOF) if self.can_prove else None,
+            jobs=[self._build.forecast(job) for job in self._jobs(artifact)],
+        )
+        reporting.note(self._entry(variant), said)
+
+    def _entry(self, variant: Variant) -> Path:
+        return self._stamp(variant).with_suffix(".report.json")
+
+    @property
+    def _report_stamp(self) -> Path:
+        return self.cache / "report.json"
 
     # ---- taking away ----
 
@@ -347,34 +349,22 @@ class Checkout:
         wanted = {self.folder(variant) for variant in self.manifest.variants()}
         return [found for found in delivery.below(self.output) if found.folder not in wanted]
 
-    def clean(self, variant: Variant, *, dry: bool = False) -> list[Path]:
-        """Take away what was delivered of a variant, and nothing else; says what, which ``dry`` leaves."""
-        if not dry:
-            self._stamp_path(variant).unlink(missing_ok=True)
-        found = delivery.at(self.folder(variant))
-        return delivery.remove(found, self.output, dry=dry) if found is not None else []
-
-    def clean_source(self, model: Model, *, dry: bool = False) -> list[Path]:
-        """Forget what was noted of a source. What was fetched is kept: it takes a network to get it back."""
-        path = self._source_stamp(model)
-        known = path.exists()
-        if not dry:
-            path.unlink(missing_ok=True)
-        return [path] if known else []
-
     def remove(self, orphan: Delivery) -> list[Path]:
         return delivery.remove(orphan, self.output)
 
+    def clean(self, variant: Variant, *, dry: bool = False) -> list[Path]:
+        """Take away what was delivered of a variant, and nothing else; says what, which ``dry`` leaves."""
+        if not dry:
+            for path in (self._stamp(variant), self._entry(variant)):
+                path.unlink(missing_ok=True)
+        found = delivery.at(self.folder(variant))
+        return delivery.remove(found, self.output, dry=dry) if found is not None else []
 
-def _noted(files: Sequence[FetchedFile]) -> list[Any]:
-    return [[file.name, file.sha256] for file in files]
-
-
-def _further_files(path: Path) -> str:
-    """The names of the files beside ``path`` that the model in it reads, as JSON: for `Memo.of`."""
-    from modelbuild.frontends.load import read_source
-
-    return json.dumps([file.relative_to(path.parent).as_posix() for file in read_source(path).files[1:]])
+    def clean_report(self, *, dry: bool = False) -> list[Path]:
+        paths = [path for name in delivery.REPORTS if (path := self.output / name).is_file()]
+        for path in () if dry else (*paths, self._report_stamp):
+            path.unlink(missing_ok=True)
+        return paths
 
 
 def _memory() -> int:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from modelbuild.manifest import Variant
 
 PROVENANCE = "provenance.json"
+REPORTS = ("report.json", "report.html")
 _LARGEST = 16 << 20
 
 

@@ -12,46 +12,44 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from modelbuild.digest import Digest
+    from modelbuild.digest import Digest, Plain
 
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """``question`` is the digest of all that ``key`` and ``proof`` depend on, ``code`` and ``versions`` name a part.
+    """``keys`` by stage are those that were answered, ``files`` lie in the artifact's folder: name -> (size, xxh3).
 
-    ``files`` are those in the artifact's folder: name -> (size, xxh3). ``proof`` None: it could not be proved here.
+    ``question`` is the digest of all that the keys depend on; ``code`` and ``versions`` name what of it is not said by
+    the manifest and the sources.
     """
 
     question: Digest
     code: tuple[str, ...]
     versions: tuple[str, ...]
-    key: Digest
-    proof: Digest | None
+    keys: Mapping[str, Digest]
     files: Mapping[str, tuple[int, str]]
 
 
 def read(path: Path) -> Stamp | None:
     """None if there is none or it is not whole: the artifact is then looked up anew."""
-    said = read_plain(path)
-    match said:
+    match read_plain(path):
         case {
             "question": str(question),
             "code": list(code),
             "versions": list(versions),
-            "key": str(key),
-            "proof": str() | None as proof,
+            "keys": dict(keys),
             "files": dict(files),
         }:
             sizes = {name: (size, xxh3) for name, (size, xxh3) in files.items()}
-            return Stamp(question, tuple(code), tuple(versions), key, proof, sizes)
+            return Stamp(question, tuple(code), tuple(versions), keys, sizes)
     return None
 
 
-def write(path: Path, stamp: Stamp) -> None:
-    write_plain(path, asdict(stamp))
+def write(path: Path, noted: Stamp) -> None:
+    write_plain(path, asdict(noted))
 
 
-def read_plain(path: Path) -> Any | None:
+def read_plain(path: Path) -> Any:
     """Sealed JSON; None if it is not there or damaged."""
     try:
         body = digest.unseal(path.read_bytes())
@@ -62,7 +60,7 @@ def read_plain(path: Path) -> Any | None:
     return None if body is None else json.loads(body)
 
 
-def write_plain(path: Path, said: Any) -> None:
+def write_plain(path: Path, said: Plain) -> None:
     """Only if it changes."""
     data = digest.seal(digest.canonical(said))
     with disk.explained(path):

@@ -1,0 +1,126 @@
+"""``build/report.json`` and ``build/report.html``: a pure function of what the store has recorded.
+
+What a report says of an artifact is noted when that is made, so that a report after one change reads no records.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from modelbuild import disk
+from modelbuild.manifest import Model, Variant
+from modelbuild.project import delivery, stamp
+from modelbuild.report.document import Artifact, File, Proof, Source, Stage, document, encode
+from modelbuild.report.page import page
+from modelbuild.report.summary import Summary
+
+if TYPE_CHECKING:
+    from modelbuild.fetch import FetchedFile
+    from modelbuild.stages import Answer, Forecast
+
+_UNPROVED = "not proved: openvino and onnxruntime are not both installed"
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """What a report says of an artifact and of the model that it was made of."""
+
+    artifact: Artifact
+    source: Source
+
+
+def entry(
+    variant: Variant, source: Source, package: Answer, *, summary: bytes, proof: bytes | None, jobs: Iterable[Forecast]
+) -> Entry:
+    """``summary`` and ``proof`` are what those stages gave; ``jobs`` the last ones of all that was asked."""
+    measured, notes = (None, (_UNPROVED,)) if proof is None else _proof(proof)
+    blobs = {name.replace("model", variant.model): output.blob for name, output in package.record.outputs.items()}
+    artifact = _artifact(
+        variant,
+        status="built",
+        files={name: File(sha256=blob.sha256, bytes=blob.size) for name, blob in sorted(blobs.items())},
+        summary=msgspec.json.decode(summary, type=Summary),
+        stages=tuple(_stages(jobs)),
+        proof=measured,
+        notes=notes,
+    )
+    return Entry(artifact, source)
+
+
+def note(path: Path, said: Entry) -> None:
+    stamp.write_plain(path, msgspec.to_builtins(said))
+
+
+def read(path: Path) -> Entry | None:
+    """None if there is none, or it was noted by another version."""
+    try:
+        return msgspec.convert(stamp.read_plain(path), Entry)
+    except msgspec.ValidationError:
+        return None
+
+
+def failed(variant: Variant, errors: Sequence[str]) -> Artifact:
+    return _artifact(variant, status="failed", errors=tuple(errors))
+
+
+def source_of(model: Model, framework: str, files: Sequence[FetchedFile]) -> Source:
+    return Source(
+        framework=framework,
+        origin=str(model.source),
+        files={file.name: File(sha256=file.sha256, bytes=file.path.stat().st_size) for file in files},
+        license=model.license,
+        tags=model.tags,
+    )
+
+
+def write(folder: Path, artifacts: Iterable[Artifact], sources: dict[str, Source]) -> list[Path]:
+    """Write both files into ``folder``, each only if its bytes change; says which."""
+    report = document(artifacts, sources)
+    contents = dict(zip(delivery.REPORTS, (encode(report), page(report).encode()), strict=True))
+    written: list[Path] = []
+    for name, data in contents.items():
+        path = folder / name
+        with disk.explained(path):
+            if path.is_symlink() or not path.is_file() or path.read_bytes() != data:
+                disk.replace(path, data, drafts=_made(folder))
+                written.append(path)
+    return written
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _artifact(variant: Variant, **said: Any) -> Artifact:
+    target = variant.target
+    return Artifact(
+        model=variant.model, target=str(target), device=target.device, precision=str(variant.precision), **said
+    )
+
+
+def _stages(jobs: Iterable[Forecast]) -> Iterator[Stage]:
+    """What led to an artifact, in the order in which it ran, each once."""
+    seen: set[str] = set()
+
+    def follow(forecast: Forecast) -> Iterator[Stage]:
+        for earlier in forecast.before.values():
+            yield from follow(earlier)
+        name = forecast.job.stage.name
+        if forecast.record is not None and name not in seen:
+            seen.add(name)
+            yield Stage(name=name, seconds=forecast.record.seconds)
+
+    for last in jobs:
+        yield from follow(last)
+
+
+def _proof(content: bytes) -> tuple[Proof | None, tuple[str, ...]]:
+    said: dict[str, Any] = json.loads(content)
+    if not said["proved"]:
+        return None, (f"not proved: {said['why']}",)
+    return Proof.of(said, against="onnxruntime"), ()

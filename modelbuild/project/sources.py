@@ -1,0 +1,94 @@
+"""The files of models: fetched where they are missing, and what is known of them."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from modelbuild.errors import BuildError
+from modelbuild.fetch import FetchedFile, discard_wheels, fetch
+from modelbuild.project import stamp
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from modelbuild.digest import Plain
+    from modelbuild.fetch import Progress
+    from modelbuild.manifest import Model
+    from modelbuild.memo import Memo
+
+
+class Sources:
+    """What is found is kept for as long as this object lives: two questions in one run get one answer."""
+
+    def __init__(self, root: Path, cache: Path, memo: Memo, *, offline: bool) -> None:
+        self._root = root
+        self._into = cache / "sources"
+        self._stamps = cache / "source-stamps"
+        self._memo = memo
+        self._offline = offline
+        self._found: dict[str, tuple[FetchedFile, ...]] = {}
+
+    def fetch(self, model: Model, progress: Progress | None = None) -> tuple[FetchedFile, ...]:
+        """All files of a model, its own first; looked at anew, fetched if need be, and noted."""
+        found = self._found[model.id] = self._look(model, self._offline, progress)
+        stamp.write_plain(self._stamp(model), _plain(found))
+        return found
+
+    def of(self, model: Model) -> tuple[FetchedFile, ...]:
+        """All files of a model, fetched if need be."""
+        return self._found.get(model.id) or self.fetch(model)
+
+    def here(self, model: Model) -> tuple[FetchedFile, ...]:
+        """All files of a model; raises if one would have to be fetched."""
+        if model.id not in self._found:
+            self._found[model.id] = self._look(model, offline=True)
+        return self._found[model.id]
+
+    def is_noted(self, model: Model) -> bool:
+        """Whether all files are there, and are those that were noted last."""
+        try:
+            return bool(stamp.read_plain(self._stamp(model)) == _plain(self.here(model)))
+        except BuildError:  # whoever fetches will meet it and say it; here it means that there is something to do
+            return False
+
+    def known(self) -> list[Path]:
+        """The files that were asked for."""
+        return [file.path for found in self._found.values() for file in found]
+
+    def forget(self, model: Model, *, dry: bool) -> list[Path]:
+        """Remove the note. What was fetched is kept: it takes a network to get it back."""
+        path = self._stamp(model)
+        if not path.exists():
+            return []
+        if not dry:
+            path.unlink()
+        return [path]
+
+    def tidy(self) -> None:
+        """Remove what only a run needs."""
+        discard_wheels(self._into)
+
+    def _look(self, model: Model, offline: bool, progress: Progress | None = None) -> tuple[FetchedFile, ...]:
+        digest_of = self._memo.of
+        fetched = fetch(
+            model.source, root=self._root, into=self._into, offline=offline, progress=progress, digest_of=digest_of
+        )
+        folder = fetched.model.parent
+        listed = {file.name for file in fetched.files}
+        read = [name for name in json.loads(digest_of(fetched.model, _further_files)) if name not in listed]
+        return (*fetched.files, *(FetchedFile(name, folder / name, digest_of(folder / name)) for name in read))
+
+    def _stamp(self, model: Model) -> Path:
+        return self._stamps / f"{model.id}.json"
+
+
+def _plain(files: tuple[FetchedFile, ...]) -> Plain:
+    return [[file.name, file.sha256] for file in files]
+
+
+def _further_files(path: Path) -> str:
+    """The names of the files that the model at ``path`` reads besides, as JSON: something that `Memo.of` can keep."""
+    from modelbuild.frontends.load import read_source
+
+    return json.dumps([file.relative_to(path.parent).as_posix() for file in read_source(path).files[1:]])
