@@ -8,14 +8,14 @@ from typing import Final
 from modelbuild.errors import UsageError
 from modelbuild.graph import Graph, verify
 from modelbuild.passes.fold import constants
-from modelbuild.passes.fuse import batch_norm, scale, transpose
+from modelbuild.passes.fuse import batch_norm, matmul, scale, transpose
 from modelbuild.passes.normalize import branches, idle
 from modelbuild.rewrite import Rule, Trace, apply
 
 # Folding decides conditions and shapes, and what is decided makes more to fold: one set.
 NORMALIZE: Final[tuple[Rule, ...]] = (*constants.RULES, *branches.RULES, *idle.RULES)
 # Later, because it wants weights that are constants by now.
-FUSE: Final[tuple[Rule, ...]] = (*batch_norm.RULES, *scale.RULES, *transpose.RULES, *constants.RULES)
+FUSE: Final[tuple[Rule, ...]] = (*batch_norm.RULES, *scale.RULES, *transpose.RULES, *matmul.RULES, *constants.RULES)
 
 
 def normalize(graph: Graph, trace: Trace) -> None:

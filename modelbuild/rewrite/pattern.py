@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast, overload
 
 from modelbuild.graph import Node, Op, Value
+from modelbuild.graph.structure import Const
 from modelbuild.tensor.storage import Tensor
 
 O = TypeVar("O", bound=Op)  # noqa: E741 - the one letter for an operation
@@ -23,7 +24,11 @@ class Anything:
 
 @dataclass(frozen=True, eq=False)
 class Constant:
-    """Meets a value whose content is known; ``scalar`` ones only where it is a single element."""
+    """Meets a constant; with ``scalar`` only one of a single element.
+
+    What is known but still made by operations is not met: it is folded first, or kept on purpose, as the integers of
+    quantised weights are.
+    """
 
     scalar: bool = False
 
@@ -55,7 +60,7 @@ def constant() -> Constant:
 
 
 def scalar() -> Constant:
-    """A known value of one element."""
+    """A constant of one element."""
     return Constant(scalar=True)
 
 
@@ -102,8 +107,8 @@ def _match(pattern: Pattern, value: Value) -> Iterator[Bound]:
         case Anything():
             yield {pattern: value}
         case Constant(scalar=single):
-            content = value.fact.value
-            if content is not None and (not single or content.size == 1):
+            op = value.producer.op
+            if isinstance(op, Const) and (not single or op.value.size == 1):
                 yield {pattern: value}
         case Of():
             if value.index == pattern.index and (pattern.shared or _used_once(value)):
