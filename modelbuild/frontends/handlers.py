@@ -1,9 +1,10 @@
 """The table from source operators to the functions that translate them.
 
 A handler's signature *is* the operator's: after ``build`` its positional parameters are the inputs (an optional one has
-the default ``None``, ``*values`` takes any number), its keyword-only parameters the attributes with the framework's own
-defaults. An attribute that the signature does not name is an error, never silently dropped. A handler gives one value
-an output, in order; it may leave out trailing outputs that the node does not ask for (``build.wants``).
+the default ``None``, ``*values`` takes any number, a sequence of tensors is ``Items``), its keyword-only parameters the
+attributes with the framework's own defaults. An attribute that the signature does not name is an error, never silently
+dropped. A handler gives one value an output, in order; it may leave out trailing outputs that the node does not ask for
+(``build.wants``).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import inspect
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
 
 import numpy as np
 
@@ -28,7 +29,20 @@ if TYPE_CHECKING:
 
 Floats = tuple[float, ...]
 Strings = tuple[str, ...]
-Made = Value | tuple[Value | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """A sequence of tensors, known one by one while the model is translated; it is no value of the graph."""
+
+    values: tuple[Value, ...]
+
+    def __str__(self) -> str:
+        return f"[{', '.join(map(str, self.values))}]"
+
+
+Argument = Value | Items
+Made = Argument | tuple[Argument | None, ...]
 Handler = Callable[..., Made]
 H = TypeVar("H", bound=Handler)
 
@@ -126,6 +140,7 @@ class Signature:
     handler: Handler
     least: int
     most: int | None
+    inputs: tuple[tuple[type, ...], ...]
     attributes: Mapping[str, type | tuple[type, ...] | None]
     required: frozenset[str]
 
@@ -133,18 +148,21 @@ class Signature:
     def of(cls, handler: Handler) -> Signature:
         hints = get_type_hints(handler)
         least, most, attributes, required = 0, 0, {}, []
+        inputs: list[tuple[type, ...]] = []
         for name, p in list(inspect.signature(handler).parameters.items())[1:]:
             match p.kind:
                 case p.POSITIONAL_ONLY | p.POSITIONAL_OR_KEYWORD:
                     most += 1
+                    inputs.append(_taken(hints.get(name, Value)))
                     least = most if p.default is p.empty else least
                 case p.VAR_POSITIONAL:
-                    return cls(handler, least, None, *_attributes_of(handler, hints))
+                    inputs.append(_taken(hints.get(name, Value)))
+                    return cls(handler, least, None, tuple(inputs), *_attributes_of(handler, hints))
                 case p.KEYWORD_ONLY:
                     attributes[name] = _kind(hints[name])
                     if p.default is p.empty:
                         required.append(name)
-        return cls(handler, least, most, attributes, frozenset(required))
+        return cls(handler, least, most, tuple(inputs), attributes, frozenset(required))
 
     def check(self, node: SourceNode) -> str | None:
         """What is wrong with the inputs and attributes of ``node``, if anything."""
@@ -161,6 +179,14 @@ class Signature:
         missing = self.required - node.attributes.keys()
         return f"attribute {min(missing)} is missing" if missing else None
 
+    def misfit(self, inputs: Sequence[Argument | None]) -> str | None:
+        """Which of the inputs is missing, or is a sequence where a tensor is wanted, or the other way round."""
+        for i, given in enumerate(inputs):
+            if not isinstance(given, self.inputs[min(i, len(self.inputs) - 1)]):
+                found = {Value: "a tensor", Items: "a sequence"}.get(type(given), "missing")
+                return f"input {i} is {found}"
+        return None
+
 
 def _attributes_of(
     handler: Handler, hints: Mapping[str, Any]
@@ -171,6 +197,11 @@ def _attributes_of(
         {p.name: _kind(hints[p.name]) for p in keywords},
         frozenset(p.name for p in keywords if p.default is p.empty),
     )
+
+
+def _taken(hint: Any) -> tuple[type, ...]:
+    """What an input may be by its annotation; one without is a tensor."""
+    return get_args(hint) or (hint,)
 
 
 def _kind(hint: Any) -> type | tuple[type, ...] | None:
@@ -222,13 +253,16 @@ class Handlers:
             found = self._signatures[handler] = Signature.of(handler)
         return found
 
-    def translate(self, handler: Handler, build: Build, inputs: Sequence[Value | None]) -> tuple[Value | None, ...]:
+    def translate(
+        self, handler: Handler, build: Build, inputs: Sequence[Argument | None]
+    ) -> tuple[Argument | None, ...]:
         """The values that stand for the outputs of ``build.source``, known by their source names.
 
         Raises :class:`Refusal` where the operator cannot be translated, :class:`SourceError` where the node is wrong.
         """
         node = build.source
-        wrong = self.signature(handler).check(node)
+        signature = self.signature(handler)
+        wrong = signature.check(node) or signature.misfit(inputs)
         if wrong:
             raise Refusal(wrong)
         try:
@@ -239,11 +273,11 @@ class Handlers:
         self._name(build, values, inputs)
         return values
 
-    def _name(self, build: Build, values: Sequence[Value | None], inputs: Sequence[Value | None]) -> None:
+    def _name(self, build: Build, values: Sequence[Argument | None], inputs: Sequence[Argument | None]) -> None:
         """Give the values the names of the source's outputs, and the layer that makes the first the node's name."""
         taken = False
         for name, value in zip(build.source.outputs, values, strict=False):
-            if value is None or not name:
+            if not isinstance(value, Value) or not name:
                 continue
             fresh = value not in inputs and not value.names and value.producer.origin == build.origin
             value.names = tuple(dict.fromkeys((*value.names, name)))
@@ -252,16 +286,16 @@ class Handlers:
                 taken = True
 
 
-def wrong_node(node: SourceNode, inputs: Sequence[Value | None], why: object) -> SourceError:
+def wrong_node(node: SourceNode, inputs: Sequence[Argument | None], why: object) -> SourceError:
     """The error for a node whose inputs or attributes contradict each other."""
     error = SourceError(f"{node.op} {node.name or (node.outputs or ('',))[0]!r}: {why}")
     for i, value in enumerate(inputs):
-        if value is not None:
+        if isinstance(value, Value):
             error.add_note(f"input {i}: {value} {value.fact}")
     return error
 
 
 __all__ = [
-    "Body", "Build", "Floats", "Handler", "Handlers", "Ints", "Made", "Refusal", "Signature", "SourceGraph",
-    "SparseTensor", "Strings", "wrong_node",
+    "Argument", "Body", "Build", "Floats", "Handler", "Handlers", "Ints", "Items", "Made", "Refusal", "Signature",
+    "SourceGraph", "SparseTensor", "Strings", "wrong_node",
 ]  # fmt: skip

@@ -11,7 +11,7 @@ import numpy as np
 
 from modelbuild.errors import SourceError, UnsupportedModel
 from modelbuild.frontends.functions import Fallback, Functions, instantiate
-from modelbuild.frontends.handlers import Body, Build, Handlers, Refusal, wrong_node
+from modelbuild.frontends.handlers import Argument, Body, Build, Handlers, Items, Refusal, wrong_node
 from modelbuild.frontends.source import (
     SourceFunction,
     SourceGraph,
@@ -85,7 +85,7 @@ class _Translator:
                 node = Node(self._parameter(given.name, given.type), (), given.name, "input", (given.name,))
                 scope.own[given.name] = node.output
                 inputs.append(node.output)
-        outputs = self._translate_nodes(scope)
+        outputs = self._tensors(source, self._translate_nodes(scope))
         graph = Graph(inputs, outputs, name=source.name or "model")
         graph.forget_strangers()
         graph.notes += [f"{name} is translated by its definition: there is no handler" for name in self._expanded]
@@ -101,14 +101,23 @@ class _Translator:
             node = Node(Parameter(fact.dtype, fact.shape), (), given.name, "input", (given.name,))
             scope.own[given.name] = node.output
             own.append(node.output)
-        outputs = self._translate_nodes(scope)
+        outputs = self._tensors(source, self._translate_nodes(scope))
         if len(outputs) != len(source.outputs):
             raise Refusal("its body holds operators that cannot be translated")
         graph = Graph([*own, *scope.captured.values()], outputs, name=source.name or "body")
         graph.forget_strangers()
         return Body(graph, tuple(scope.captured))
 
-    def _translate_nodes(self, scope: _Scope) -> list[Value]:
+    def _tensors(self, source: SourceGraph, outputs: Sequence[Argument]) -> list[Value]:
+        """The outputs of a graph, which can give no sequences."""
+        found = [value for value in outputs if isinstance(value, Value)]
+        if len(found) != len(outputs):
+            self._refused.setdefault(
+                "output of sequence", _Refused(1, f"only tensors come out, e.g. of {source.name!r}")
+            )
+        return found
+
+    def _translate_nodes(self, scope: _Scope) -> list[Argument]:
         """Translate the nodes of a scope in order; give the values of its outputs, as far as they could be made.
 
         What depends on a refused node is passed over, so that all refusals are found in one go.
@@ -146,15 +155,17 @@ class _Translator:
     def _may_define(self, node: SourceNode, opsets: Mapping[str, int]) -> bool:
         return self.fallback is not None and self.fallback.knows(node, opsets)
 
-    def _definition(self, node: SourceNode, scope: _Scope, inputs: Sequence[Value | None]) -> SourceFunction:
-        facts = [None if v is None else v.fact for v in inputs]
+    def _definition(self, node: SourceNode, scope: _Scope, inputs: Sequence[Argument | None]) -> SourceFunction:
+        facts = [v.fact if isinstance(v, Value) else None for v in inputs]
         found = self.fallback.find(node, scope.opsets, facts) if self.fallback else None
         if found is None:
             raise Refusal("no translation")
         self._expanded[_shown(node, scope.opset(node))] = None
         return found
 
-    def _call(self, function: SourceFunction, node: SourceNode, inputs: Sequence[Value | None], scope: _Scope) -> None:
+    def _call(
+        self, function: SourceFunction, node: SourceNode, inputs: Sequence[Argument | None], scope: _Scope
+    ) -> None:
         """Translate what a call stands for; it sees its inputs and nothing else."""
         try:
             source = instantiate(function, node)
@@ -168,7 +179,8 @@ class _Translator:
         if len(outputs) != len(asked):
             raise Refusal("its definition holds operators that cannot be translated")
         for name, value in zip(asked, outputs, strict=True):
-            value.names = tuple(dict.fromkeys((*value.names, name)))
+            if isinstance(value, Value):
+                value.names = tuple(dict.fromkeys((*value.names, name)))
             scope.own[name] = value
 
     def _refuse(self, node: SourceNode, opset: int, why: str) -> None:
@@ -221,13 +233,13 @@ class _Scope:
     source: SourceGraph
     outer: _Scope | None
     opsets: Mapping[str, int]
-    own: dict[str, Value] = field(default_factory=dict)
+    own: dict[str, Argument] = field(default_factory=dict)
     captured: dict[Value, Value] = field(default_factory=dict)
 
     def opset(self, node: SourceNode) -> int:
         return self.opsets.get(node.domain, 1)
 
-    def find(self, name: str) -> Value:
+    def find(self, name: str) -> Argument:
         found = self.own.get(name)
         if found is None:
             found = self.own[name] = self._from_initializer(name) or self._from_outside(name)
@@ -241,10 +253,16 @@ class _Scope:
             tensor = _dense(tensor, name)
         return Node(Const(tensor), (), name, "initializer", (name,)).output
 
-    def _from_outside(self, name: str) -> Value:
+    def _from_outside(self, name: str) -> Argument:
         if self.outer is None:
             raise SourceError(f"nothing makes {name!r}")
         outside = self.outer.find(name)
+        if isinstance(outside, Items):
+            return Items(tuple(self._captured(value, str(value)) for value in outside.values))
+        return self._captured(outside, name)
+
+    def _captured(self, outside: Value, name: str) -> Value:
+        """The value in here that stands for one outside: a constant again, or a parameter of the body."""
         if outside.fact.value is not None:
             return Node(Const(outside.fact.value), (), name, outside.producer.origin, (name,)).output
         if outside not in self.captured:
