@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -119,7 +120,7 @@ def code_files(module: str) -> list[Path]:
     root = _origin(module)
     if root.is_file():
         return [root]
-    return sorted(path for path in root.rglob("*") if _counts(path.relative_to(root)) and path.is_file())
+    return [Path(name) for name in sorted(_files_below(str(root)))]
 
 
 def of_source(path: Path) -> Digest:
@@ -147,8 +148,15 @@ def _origin(module: str) -> Path:
     raise ModuleNotFoundError(f"no module {module!r}")
 
 
-def _counts(relative: Path) -> bool:
-    return not any(part == "__pycache__" or part.startswith(".") for part in relative.parts)
+def _files_below(folder: str) -> Iterator[str]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name == "__pycache__" or entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                yield from _files_below(entry.path)
+            elif entry.is_file():
+                yield entry.path
 
 
 def _meaning(lines: list[str]) -> Iterator[str]:
