@@ -33,3 +33,34 @@ def extents(build: Build, x: Value, *axes: int) -> Value:
 def converted(build: Build, x: Value, dtype: ElementType) -> Value:
     """``x`` as another element type; itself if that is its own."""
     return x if x.fact.dtype is dtype else build(ops.Convert(dtype), x)
+
+
+def extent_of(build: Build, x: Value, axis: int) -> Value:
+    """The extent of an axis, as a scalar of i64."""
+    return build(ops.Gather(), shape_of(build, x), build.scalar(axis), build.scalar(0))
+
+
+def as_scalar(build: Build, x: Value) -> Value:
+    """The only element, without axes."""
+    return x if x.fact.shape == () else build(ops.Reshape(), x, build.ints())
+
+
+def as_list(build: Build, x: Value) -> Value:
+    """The elements, in one axis."""
+    return x if x.fact.rank == 1 else build(ops.Reshape(), x, build.ints(-1))
+
+
+def joined(build: Build, *parts: Value | int) -> Value:
+    """A list of i64 of scalars and numbers."""
+    pieces = [build.ints(p) if isinstance(p, int) else as_list(build, p) for p in parts]
+    return pieces[0] if len(pieces) == 1 else build(ops.Concat(0), *pieces)
+
+
+def repeated(build: Build, number: int, like: Value) -> Value:
+    """A list of i64 as long as ``like``, which may become known only at run time."""
+    return build(ops.Broadcast(), build.scalar(number), shape_of(build, like))
+
+
+def from_front(build: Build, axes: Value, rank: int) -> Value:
+    """A list of axes, counted from the front."""
+    return build(ops.FloorMod(), converted(build, as_list(build, axes), ElementType.i64), build.scalar(rank))

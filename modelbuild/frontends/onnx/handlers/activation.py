@@ -36,8 +36,14 @@ def leaky_relu(build: Build, x: Value, *, alpha: float = 0.01) -> Value:
 
 
 @onnx.op("PRelu")
+def prelu_of_channels(build: Build, x: Value, slope: Value) -> Value:
+    """A list of slopes has one a channel, as in the operation itself."""
+    return build(ops.PRelu(), x, slope)
+
+
+@onnx.op("PRelu", since=7)
 def prelu(build: Build, x: Value, slope: Value) -> Value:
-    """A list of slopes belongs to the last axis; the operation would take it for the channels'."""
+    """A list of slopes belongs to the last axis."""
     if slope.fact.rank == 1 and slope.fact.shape != (1,):
         missing = build.rank(x, "X") - 1
         slope = build(ops.Unsqueeze(), slope, build.ints(*range(missing))) if missing else slope
@@ -122,6 +128,9 @@ def quick_gelu(build: Build, x: Value, *, alpha: float = 1.702) -> Value:
 def clip_to(
     build: Build, x: Value, *, max: float = 3.4028234663852886e38, min: float = -3.4028234663852886e38,  # noqa: A002
 ) -> Value:  # fmt: skip
+    """These limits are real numbers of single precision, which the type of ``x`` need not reach."""
+    if min <= max:
+        return build(ops.Clamp(min, max), x)
     return clip(build, x, number(build, min, x), number(build, max, x))
 
 

@@ -6,8 +6,8 @@ import numpy as np
 
 from modelbuild import ops
 from modelbuild.frontends.handlers import Build
-from modelbuild.frontends.onnx.handlers.lists import as_type
 from modelbuild.frontends.onnx.registry import onnx
+from modelbuild.frontends.onnx.shapes import converted
 from modelbuild.frontends.onnx.tensors import element_type
 from modelbuild.graph import Value
 from modelbuild.tensor.dtype import Array, ElementType
@@ -63,7 +63,7 @@ def _cast(build: Build, x: Value, to: ElementType, *, saturate: bool = True, rou
         return build.const(_through_text(x.fact.value.numpy(), to))
     if saturate and to in _LARGEST and x.fact.dtype.is_real:
         return _saturated(build, x, to)
-    return as_type(build, x, to)
+    return converted(build, x, to)
 
 
 _LARGEST = {ElementType.f8e4m3: 448.0, ElementType.f8e5m2: 57344.0}

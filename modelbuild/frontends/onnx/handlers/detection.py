@@ -6,8 +6,8 @@ import numpy as np
 
 from modelbuild import ops
 from modelbuild.frontends.handlers import Build, Ints
-from modelbuild.frontends.onnx.handlers.lists import as_scalar
 from modelbuild.frontends.onnx.registry import onnx
+from modelbuild.frontends.onnx.shapes import as_scalar
 from modelbuild.graph import Value
 from modelbuild.tensor.dtype import ElementType
 

@@ -6,8 +6,8 @@ import numpy as np
 
 from modelbuild import ops
 from modelbuild.frontends.handlers import Build
-from modelbuild.frontends.onnx.handlers.lists import as_scalar, as_type, shape_of
 from modelbuild.frontends.onnx.registry import onnx
+from modelbuild.frontends.onnx.shapes import as_scalar, converted, shape_of
 from modelbuild.graph import Value
 from modelbuild.tensor.dtype import ElementType
 
@@ -46,7 +46,7 @@ def dropout_12(
     rate = (
         build.scalar(0.5, ElementType.f32)
         if ratio is None
-        else as_type(build, as_scalar(build, ratio), ElementType.f32)
+        else converted(build, as_scalar(build, ratio), ElementType.f32)
     )
     return _dropped(build, data, rate, as_scalar(build, training_mode), seed or 0)
 
@@ -67,6 +67,6 @@ def _dropped(build: Build, data: Value, rate: Value, training: Value, seed: int)
     share = build(ops.Select(), training, rate, zero)
     noise = build(ops.RandomUniform(ElementType.f32, op_seed=seed), shape_of(build, data), zero, one)
     kept = build(ops.GreaterEqual(), noise, share)
-    factor = as_type(build, build(ops.Divide(), one, build(ops.Subtract(), one, share)), data.fact.dtype)
+    factor = converted(build, build(ops.Divide(), one, build(ops.Subtract(), one, share)), data.fact.dtype)
     scaled = build(ops.Multiply(), data, factor)
     return build(ops.Select(), kept, scaled, build.scalar(0, data.fact.dtype)), kept

@@ -7,8 +7,8 @@ import numpy as np
 from modelbuild import ops
 from modelbuild.frontends.handlers import Build, Floats, Ints, Strings
 from modelbuild.frontends.onnx.handlers.convert import type_named
-from modelbuild.frontends.onnx.handlers.lists import as_list, as_scalar, as_type, extent_of
 from modelbuild.frontends.onnx.registry import onnx
+from modelbuild.frontends.onnx.shapes import as_list, as_scalar, converted, extent_of
 from modelbuild.frontends.source import SparseTensor
 from modelbuild.graph import Value
 from modelbuild.tensor.dtype import ElementType
@@ -68,8 +68,8 @@ def eye_like(build: Build, x: Value, *, dtype: int | None = None, k: int = 0) ->
 @onnx.op("OneHot", since=9)
 def one_hot(build: Build, indices: Value, depth: Value, values: Value, *, axis: int = -1) -> Value:
     """OpenVINO leaves negative indices off, ONNX counts them from the end."""
-    count = as_scalar(build, as_type(build, depth, ElementType.i64))
-    places = as_type(build, indices, ElementType.i64)
+    count = as_scalar(build, converted(build, depth, ElementType.i64))
+    places = converted(build, indices, ElementType.i64)
     negative = build(ops.Less(), places, build.scalar(0))
     counted = build(ops.Select(), negative, build(ops.Add(), places, count), places)
     off, on = (build(ops.Gather(), values, build.scalar(i), build.scalar(0)) for i in (0, 1))

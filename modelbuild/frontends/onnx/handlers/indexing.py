@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from modelbuild import ops
 from modelbuild.frontends.handlers import Build
-from modelbuild.frontends.onnx.handlers.lists import extent_of, shape_of
 from modelbuild.frontends.onnx.registry import onnx
+from modelbuild.frontends.onnx.shapes import extent_of, shape_of
 from modelbuild.graph import Value
 from modelbuild.tensor.dtype import ElementType
 

@@ -9,7 +9,6 @@ import numpy as np
 from modelbuild import ops
 from modelbuild.frontends.handlers import Build, Ints
 from modelbuild.frontends.onnx.handlers.activation import MICROSOFT, leaky_relu, softmax, softmax_of_matrix
-from modelbuild.frontends.onnx.handlers.lists import as_list, as_type
 from modelbuild.frontends.onnx.handlers.pooling import average_pool, global_average_pool
 from modelbuild.frontends.onnx.handlers.qlinear import qlinear_conv, scaled_bias
 from modelbuild.frontends.onnx.handlers.quantize import (
@@ -21,6 +20,7 @@ from modelbuild.frontends.onnx.handlers.quantize import (
     quantized,
 )
 from modelbuild.frontends.onnx.registry import onnx
+from modelbuild.frontends.onnx.shapes import as_list, converted
 from modelbuild.graph import Op, Value
 from modelbuild.tensor.dtype import ElementType
 from modelbuild.tensor.storage import InMemory, Mapped, Tensor
@@ -243,13 +243,13 @@ def matmul_n_bits(
     elif zero_points.fact.dtype is ElementType.u8:
         row = -(-blocks * bits // 8) * 8 // bits
         whole = build.const(_packed(build, zero_points, bits, (N, row)))
-        zero = as_type(build, build(ops.Unsqueeze(), whole, build.ints(2)), real)
+        zero = converted(build, build(ops.Unsqueeze(), whole, build.ints(2)), real)
         if row != blocks:
             zero = build(ops.Slice(), zero, build.ints(0), build.ints(blocks), build.ints(1), build.ints(1))
     else:
-        zero = as_type(build, build(ops.Reshape(), zero_points, build.ints(N, blocks, 1)), real)
-    made = build(ops.Subtract(), as_type(build, weights, real), zero)
-    factors = as_type(build, build(ops.Reshape(), scales, build.ints(N, blocks, 1)), real)
+        zero = converted(build, build(ops.Reshape(), zero_points, build.ints(N, blocks, 1)), real)
+    made = build(ops.Subtract(), converted(build, weights, real), zero)
+    factors = converted(build, build(ops.Reshape(), scales, build.ints(N, blocks, 1)), real)
     made = build(ops.Reshape(), build(ops.Multiply(), made, factors), build.ints(N, blocks * block_size))
     if blocks * block_size != K:
         made = build(ops.Slice(), made, build.ints(0), build.ints(K), build.ints(1), build.ints(1))

@@ -5,9 +5,9 @@ from __future__ import annotations
 from modelbuild import ops
 from modelbuild.frontends.handlers import Build, Ints
 from modelbuild.frontends.onnx.handlers.convolution import conv
-from modelbuild.frontends.onnx.handlers.lists import as_type
 from modelbuild.frontends.onnx.handlers.quantize import Scale, dequantized, quantized
 from modelbuild.frontends.onnx.registry import onnx
+from modelbuild.frontends.onnx.shapes import converted
 from modelbuild.graph import Value
 
 
@@ -29,7 +29,7 @@ def qlinear_conv(
 
 
 def scaled_bias(build: Build, bias: Value, *scales: Value) -> Value:
-    made = as_type(build, bias, scales[0].fact.dtype)
+    made = converted(build, bias, scales[0].fact.dtype)
     for scale in scales:
         made = build(ops.Multiply(), made, scale)
     return made

@@ -12,8 +12,8 @@ from typing import NamedTuple
 from modelbuild import ops
 from modelbuild.frontends.handlers import Build, Ints
 from modelbuild.frontends.onnx.handlers.convert import type_named
-from modelbuild.frontends.onnx.handlers.lists import as_type
 from modelbuild.frontends.onnx.registry import onnx
+from modelbuild.frontends.onnx.shapes import converted
 from modelbuild.graph import Value
 from modelbuild.tensor.dtype import ElementType
 
@@ -39,19 +39,19 @@ def dequantized(build: Build, x: Value, scale: Scale, to: ElementType | None = N
         return _in_blocks(build, x, scale, lambda y, s: dequantized(build, y, s, to))
     factor, zero = _spread(build, scale.factor, x, scale.axis), scale.zero
     real = _F32 if factor.fact.dtype is ElementType.f8e8m0 else factor.fact.dtype
-    made = as_type(build, x, real)
+    made = converted(build, x, real)
     if zero is not None and not _is_zero(zero):
-        made = build(ops.Subtract(), made, as_type(build, _spread(build, zero, x, scale.axis), real))
-    return as_type(build, build(ops.Multiply(), made, as_type(build, factor, real)), to or real)
+        made = build(ops.Subtract(), made, converted(build, _spread(build, zero, x, scale.axis), real))
+    return converted(build, build(ops.Multiply(), made, converted(build, factor, real)), to or real)
 
 
 def quantized(build: Build, x: Value, scale: Scale, to: ElementType, *, saturate: bool = True) -> Value:
     """Real numbers as integers, halves rounded to even, what is too large made the extreme."""
     if scale.block:
         return _in_blocks(build, x, scale, lambda y, s: quantized(build, y, s, to, saturate=saturate))
-    factor = as_type(build, _spread(build, scale.factor, x, scale.axis), _F32)
-    zero = None if scale.zero is None else as_type(build, _spread(build, scale.zero, x, scale.axis), _F32)
-    x = as_type(build, x, _F32)
+    factor = converted(build, _spread(build, scale.factor, x, scale.axis), _F32)
+    zero = None if scale.zero is None else converted(build, _spread(build, scale.zero, x, scale.axis), _F32)
+    x = converted(build, x, _F32)
     if to.is_real:
         return _rounded_real(build, build(ops.Divide(), x, factor), to, saturate=saturate)
     least, most = limits(to)

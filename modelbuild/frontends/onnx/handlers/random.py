@@ -8,8 +8,8 @@ import struct
 from modelbuild import ops
 from modelbuild.frontends.handlers import Build, Ints
 from modelbuild.frontends.onnx.handlers.convert import type_named
-from modelbuild.frontends.onnx.handlers.lists import as_type, shape_of
 from modelbuild.frontends.onnx.registry import onnx
+from modelbuild.frontends.onnx.shapes import converted, shape_of
 from modelbuild.graph import Value
 from modelbuild.tensor.dtype import ElementType
 
@@ -20,7 +20,7 @@ _F32 = ElementType.f32
 def random_uniform(
     build: Build, *, dtype: int = 1, high: float = 1.0, low: float = 0.0, seed: float | None = None, shape: Ints
 ) -> Value:
-    return as_type(build, _uniform(build, build.ints(*shape), low, high, _seed(seed)), type_named(build, dtype))
+    return converted(build, _uniform(build, build.ints(*shape), low, high, _seed(seed)), type_named(build, dtype))
 
 
 @onnx.op("RandomUniformLike", since=1)
@@ -29,14 +29,14 @@ def random_uniform_like(
     dtype: int | None = None, high: float = 1.0, low: float = 0.0, seed: float | None = None,
 ) -> Value:  # fmt: skip
     to = x.fact.dtype if dtype is None else type_named(build, dtype)
-    return as_type(build, _uniform(build, shape_of(build, x), low, high, _seed(seed)), to)
+    return converted(build, _uniform(build, shape_of(build, x), low, high, _seed(seed)), to)
 
 
 @onnx.op("RandomNormal", since=1)
 def random_normal(
     build: Build, *, dtype: int = 1, mean: float = 0.0, scale: float = 1.0, seed: float | None = None, shape: Ints
 ) -> Value:
-    return as_type(build, _normal(build, build.ints(*shape), mean, scale, _seed(seed)), type_named(build, dtype))
+    return converted(build, _normal(build, build.ints(*shape), mean, scale, _seed(seed)), type_named(build, dtype))
 
 
 @onnx.op("RandomNormalLike", since=1)
@@ -45,7 +45,7 @@ def random_normal_like(
     dtype: int | None = None, mean: float = 0.0, scale: float = 1.0, seed: float | None = None,
 ) -> Value:  # fmt: skip
     to = x.fact.dtype if dtype is None else type_named(build, dtype)
-    return as_type(build, _normal(build, shape_of(build, x), mean, scale, _seed(seed)), to)
+    return converted(build, _normal(build, shape_of(build, x), mean, scale, _seed(seed)), to)
 
 
 @onnx.op("Bernoulli", since=15)
@@ -53,7 +53,7 @@ def bernoulli(build: Build, x: Value, *, dtype: int | None = None, seed: float |
     """1 with the probability that an element of ``x`` is."""
     to = x.fact.dtype if dtype is None else type_named(build, dtype)
     drawn = _uniform(build, shape_of(build, x), 0, 1, _seed(seed))
-    return build(ops.Convert(to), build(ops.Less(), drawn, as_type(build, x, _F32)))
+    return build(ops.Convert(to), build(ops.Less(), drawn, converted(build, x, _F32)))
 
 
 @onnx.op("Multinomial", since=7)

@@ -6,8 +6,8 @@ import numpy as np
 
 from modelbuild import ops
 from modelbuild.frontends.handlers import Build, Ints
-from modelbuild.frontends.onnx.handlers.lists import as_list, as_type, from_front, joined, repeated, shape_of
 from modelbuild.frontends.onnx.registry import onnx
+from modelbuild.frontends.onnx.shapes import as_list, converted, from_front, joined, repeated, shape_of
 from modelbuild.graph import Value
 from modelbuild.tensor.dtype import ElementType
 from modelbuild.tensor.shape import static
@@ -120,7 +120,7 @@ def expand(build: Build, x: Value, shape: Value) -> Value:
 def tile(build: Build, x: Value, repeats: Value) -> Value:
     if repeats.fact.ints is not None or x.fact.rank is None:
         return build(ops.Tile(), x, repeats)
-    return _tiled(build, x, as_type(build, repeats, ElementType.i64), x.fact.rank)
+    return _tiled(build, x, converted(build, repeats, ElementType.i64), x.fact.rank)
 
 
 def _tiled(build: Build, x: Value, repeats: Value, rank: int) -> Value:
@@ -142,7 +142,7 @@ def _interleaved(build: Build, first: Value, second: Value) -> Value:
 @onnx.op("CenterCropPad", since=18)
 def center_crop_pad(build: Build, input_data: Value, shape: Value, *, axes: Ints | None = None) -> Value:
     """What is cut off or put on goes half to each side, the odd one to the end."""
-    extents, wanted = shape_of(build, input_data), as_type(build, as_list(build, shape), ElementType.i64)
+    extents, wanted = shape_of(build, input_data), converted(build, as_list(build, shape), ElementType.i64)
     if axes is not None:
         rank = build.rank(input_data)
         where = build.ints(*(build.axis(a, rank) for a in axes))

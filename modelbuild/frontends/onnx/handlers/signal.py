@@ -14,8 +14,8 @@ import numpy as np
 from modelbuild import ops
 from modelbuild.frontends.handlers import Build
 from modelbuild.frontends.onnx.handlers.convert import type_named
-from modelbuild.frontends.onnx.handlers.lists import as_list, as_scalar, as_type
 from modelbuild.frontends.onnx.registry import onnx
+from modelbuild.frontends.onnx.shapes import as_list, as_scalar, converted
 from modelbuild.graph import Value
 from modelbuild.tensor.dtype import Array, ElementType
 from modelbuild.tensor.shape import Dim
@@ -211,19 +211,19 @@ def blackman_window(build: Build, size: Value, *, output_datatype: int = 1, peri
 
 def _window(build: Build, size: Value, waves: tuple[float, ...], output_datatype: int, *, periodic: bool) -> Value:
     """``waves[0] - waves[1] * cos(turn) + waves[2] * cos(2 * turn)``, a turn being the whole window."""
-    to, count = type_named(build, output_datatype), as_scalar(build, as_type(build, size, ElementType.i64))
+    to, count = type_named(build, output_datatype), as_scalar(build, converted(build, size, ElementType.i64))
     if count.fact.ints is not None:
         (n,) = count.fact.ints
         return build.const(_known_window(n, waves, periodic=periodic).astype(to.numpy))
     real = ElementType.f32
-    at = build(ops.Range(real), build.scalar(0, real), as_type(build, count, real), build.scalar(1, real))
+    at = build(ops.Range(real), build.scalar(0, real), converted(build, count, real), build.scalar(1, real))
     last = count if periodic else build(ops.Subtract(), count, build.scalar(1))
-    turn = build(ops.Divide(), build(ops.Multiply(), at, build.scalar(2 * math.pi, real)), as_type(build, last, real))
+    turn = build(ops.Divide(), build(ops.Multiply(), at, build.scalar(2 * math.pi, real)), converted(build, last, real))
     made = build.scalar(waves[0], real)
     for i, wave in enumerate(waves[1:], 1):
         angle = build(ops.Cos(), build(ops.Multiply(), turn, build.scalar(i, real)))
         made = build(ops.Add(), made, build(ops.Multiply(), angle, build.scalar(wave * (-1) ** i, real)))
-    return as_type(build, made, to)
+    return converted(build, made, to)
 
 
 def _known_window(size: int, waves: tuple[float, ...], *, periodic: bool) -> Array:

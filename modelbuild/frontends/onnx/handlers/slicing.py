@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from modelbuild import ops
 from modelbuild.frontends.handlers import Build, Ints
-from modelbuild.frontends.onnx.handlers.lists import (
+from modelbuild.frontends.onnx.registry import onnx
+from modelbuild.frontends.onnx.shapes import (
     as_list,
     as_scalar,
-    as_type,
+    converted,
     extent_of,
     from_front,
     joined,
+    number,
     repeated,
-    zero,
 )
-from modelbuild.frontends.onnx.registry import onnx
 from modelbuild.graph import Value
 from modelbuild.tensor.dtype import ElementType
 
@@ -116,12 +116,12 @@ def _on_all_axes(build: Build, data: Value, pads: Value, axes: Value | None) -> 
     rank = build.rank(data)
     before = from_front(build, axes, rank)
     places = build(ops.Concat(0), before, build(ops.Add(), before, build.scalar(rank)))
-    numbers = as_type(build, pads, ElementType.i64)
+    numbers = converted(build, pads, ElementType.i64)
     return build(ops.ScatterElementsUpdate(), build.ints(*(0,) * (2 * rank)), places, numbers, build.scalar(0))
 
 
 def _pad(build: Build, data: Value, pads: Value, value: Value | None, mode: str) -> Value:
-    before, after = _equal_parts(build, as_list(build, as_type(build, pads, ElementType.i64)), 0, 2)
+    before, after = _equal_parts(build, as_list(build, converted(build, pads, ElementType.i64)), 0, 2)
     if mode == "wrap":
         return _wrapped(build, data, before, after)
     modes = {"constant": ops.PadMode.CONSTANT, "reflect": ops.PadMode.REFLECT, "edge": ops.PadMode.EDGE}
@@ -131,7 +131,7 @@ def _pad(build: Build, data: Value, pads: Value, value: Value | None, mode: str)
     kind = ops.Pad if numbers is not None and min(numbers, default=0) >= 0 else ops.CroppingPad
     if mode != "constant":
         return build(kind(modes[mode]), data, before, after)
-    filler = zero(build, data.fact.dtype) if value is None else as_scalar(build, value)
+    filler = number(build, 0, data) if value is None else as_scalar(build, value)
     return build(kind(), data, before, after, filler)
 
 
@@ -160,7 +160,7 @@ def trilu(build: Build, x: Value, k: Value | None = None, *, upper: int = 1) -> 
     offset = build(ops.Subtract(), columns, build(ops.Unsqueeze(), rows, build.scalar(1)))
     diagonal = build.scalar(0) if k is None else as_scalar(build, k)
     kept = build(ops.GreaterEqual() if upper else ops.LessEqual(), offset, diagonal)
-    return build(ops.Select(), kept, x, zero(build, x.fact.dtype))
+    return build(ops.Select(), kept, x, number(build, 0, x))
 
 
 @onnx.op("Compress", since=9)
@@ -180,8 +180,8 @@ def range_27(build: Build, start: Value, limit: Value, delta: Value, *, stash_ty
     dtype = start.fact.dtype
     if dtype not in {ElementType.f16, ElementType.bf16} or stash_type != 1:
         return _range(build, start, limit, delta)
-    wide = (as_type(build, v, ElementType.f32) for v in (start, limit, delta))
-    return as_type(build, _range(build, *wide), dtype)
+    wide = (converted(build, v, ElementType.f32) for v in (start, limit, delta))
+    return converted(build, _range(build, *wide), dtype)
 
 
 def _range(build: Build, *numbers: Value) -> Value:
