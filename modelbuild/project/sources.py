@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from modelbuild.errors import BuildError
@@ -76,8 +75,17 @@ class Sources:
         )
         folder = fetched.model.parent
         listed = {file.name for file in fetched.files}
-        read = [name for name in json.loads(digest_of(fetched.model, _further_files)) if name not in listed]
-        return (*fetched.files, *(FetchedFile(name, folder / name, digest_of(folder / name)) for name in read))
+        further = [name for name in self._read_by(model, fetched.files[0]) if name not in listed]
+        return (*fetched.files, *(FetchedFile(name, folder / name, digest_of(folder / name)) for name in further))
+
+    def _read_by(self, model: Model, own: FetchedFile) -> list[str]:
+        """The names of all files that a model consists of; read only if its own file is another than was noted."""
+        noted: list[list[str]] | None = stamp.read_plain(self._stamp(model))
+        if noted and noted[0] == [own.name, own.sha256]:
+            return [name for name, _ in noted]
+        from modelbuild.frontends.load import read_source
+
+        return [file.relative_to(own.path.parent).as_posix() for file in read_source(own.path).files]
 
     def _stamp(self, model: Model) -> Path:
         return self._stamps / f"{model.id}.json"
@@ -85,10 +93,3 @@ class Sources:
 
 def _plain(files: tuple[FetchedFile, ...]) -> Plain:
     return [[file.name, file.sha256] for file in files]
-
-
-def _further_files(path: Path) -> str:
-    """The names of the files that the model at ``path`` reads besides, as JSON: something that `Memo.of` can keep."""
-    from modelbuild.frontends.load import read_source
-
-    return json.dumps([file.relative_to(path.parent).as_posix() for file in read_source(path).files[1:]])
