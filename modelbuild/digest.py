@@ -101,9 +101,6 @@ def unseal(line: bytes) -> bytes | None:
 
 # ---- our own code ----
 
-SOURCE_FORMAT = 1
-"""Part of every memoised `of_source`: raise it when what counts as a change changes."""
-
 
 def of_code(module: str, of: Callable[[Path], Digest] | None = None) -> Digest:
     """What a module or package does: all its files, data files too, Python less comments, docstrings and layout.
