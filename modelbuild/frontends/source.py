@@ -52,6 +52,8 @@ class SparseTensor(msgspec.Struct, frozen=True):
         if size > LARGEST_SPARSE:
             raise ValueError(f"it has {size} elements, at most {LARGEST_SPARSE} are filled in")
         indices, values = self.indices.numpy(), self.values.numpy()
+        if not self.indices.dtype.is_integer:
+            raise ValueError(f"its indices are {self.indices.dtype}")
         if indices.ndim == 2:
             indices = np.ravel_multi_index(tuple(indices.T), self.dims)
         if indices.size and not 0 <= indices.min() <= indices.max() < size:

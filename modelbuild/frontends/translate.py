@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-
-import numpy as np
 
 from modelbuild.errors import SourceError, UnsupportedModel
 from modelbuild.frontends.functions import Fallback, Functions, instantiate
@@ -24,10 +21,6 @@ from modelbuild.graph import Graph, Node, Value
 from modelbuild.graph.structure import Const, Parameter
 from modelbuild.tensor.fact import Fact
 from modelbuild.tensor.shape import Dim, Expr, Shape
-from modelbuild.tensor.storage import InMemory
-
-LARGEST_SPARSE = 1 << 24
-"""Sparse initializers are made dense; a file of a few bytes must not ask for gigabytes."""
 
 _NOT_A_SYMBOL = re.compile(r"\W", re.ASCII)
 _WITHIN = re.compile(r"(?P<name>.*)<(?P<lower>\d{1,18})\.\.(?P<upper>\d{0,18})>", re.DOTALL)
@@ -250,7 +243,10 @@ class _Scope:
         if tensor is None:
             return None
         if isinstance(tensor, SparseTensor):
-            tensor = _dense(tensor, name)
+            try:
+                tensor = tensor.dense()
+            except ValueError as why:
+                raise SourceError(f"sparse initializer {name!r}: {why}") from why
         return Node(Const(tensor), (), name, "initializer", (name,)).output
 
     def _from_outside(self, name: str) -> Argument:
@@ -273,19 +269,3 @@ class _Scope:
 
 def _shown(node: SourceNode, opset: int) -> str:
     return f"{node.domain}.{node.op}" if node.domain else f"{node.op}-{opset}"
-
-
-def _dense(sparse: SparseTensor, name: str) -> InMemory:
-    """The tensor with its zeros; the indices are linear, or a row of coordinates a value."""
-    size = math.prod(sparse.dims)
-    if size > LARGEST_SPARSE:
-        raise SourceError(f"sparse initializer {name!r} has {size} elements, at most {LARGEST_SPARSE} are filled in")
-    indices, values = sparse.indices.numpy(), sparse.values.numpy()
-    try:
-        if indices.ndim == 2:
-            indices = np.ravel_multi_index(tuple(indices.T), sparse.dims)
-        made = np.zeros(size, values.dtype)
-        made[indices] = values
-    except (IndexError, ValueError) as why:
-        raise SourceError(f"sparse initializer {name!r}: {why}") from why
-    return InMemory(made.reshape(sparse.dims))

@@ -195,6 +195,33 @@ def test_negative_pads_cut_off(tmp_path: Path) -> None:
     assert got.tolist() == [[0.0, *row[:2]] for row in given[1:].tolist()]
 
 
+def sparse(values: Array, indices: Array, dims: list[int]) -> onnx.SparseTensorProto:
+    return helper.make_sparse_tensor(numpy_helper.from_array(values), numpy_helper.from_array(indices), dims)
+
+
+@pytest.mark.parametrize("indices", [i(1, 5), i([0, 1], [1, 2])], ids=["linear", "rows"])
+def test_a_sparse_constant_is_filled_in(indices: Array, tmp_path: Path) -> None:
+    given = sparse(np.array([3, 4], np.float32), indices, [2, 3])
+    (got,) = evaluate(graph(Use("Constant", 13, (), {"sparse_value": given}), tmp_path), [])
+    assert got.tolist() == [[0, 3, 0], [0, 0, 4]]
+
+
+@pytest.mark.parametrize(
+    ("indices", "dims", "complaint"),
+    [
+        (i(1, 6), [2, 3], "indices from 1 to 6 for 6 elements"),
+        (i(-1, 2), [2, 3], "indices from -1"),
+        (i(0, 1), [1 << 20, 1 << 20], "at most"),
+        (np.array([0.0, 1.0]), [2, 3], "its indices are f64"),
+    ],
+)
+def test_a_sparse_constant_that_does_not_fit_is_refused(
+    indices: Array, dims: list[int], complaint: str, tmp_path: Path
+) -> None:
+    given = sparse(np.array([3, 4], np.float32), indices, dims)
+    assert complaint in str(refused(Use("Constant", 13, (), {"sparse_value": given}), tmp_path))
+
+
 def test_text_becomes_numbers_where_it_is_known(tmp_path: Path) -> None:
     use = Use("Cast", 13, (np.array(["1.5", "-inf"], object),), {"to": 1}, fed=0)
     (got,) = evaluate(graph(use, tmp_path), [])
