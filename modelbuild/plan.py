@@ -33,8 +33,8 @@ class Artifact:
     emit: Job
     prove: Job
     describe: Job
+    specialize: Job
     optimize: Job
-    load: Job
     sources: tuple[FetchedFile, ...]
 
     @property
@@ -78,7 +78,7 @@ def artifact(model: Model, variant: Variant, sources: Sequence[FetchedFile]) -> 
     packaged = Job(package, str(variant), {"provenance": provenance(model, variant, sources)}, {IR: emitted})
     proven = Job(prove, str(variant), {"precision": str(variant.precision)}, {IR: emitted, **files})
     described = Job(describe, str(variant), {}, {GRAPH: specialized}, files)
-    return Artifact(variant, packaged, emitted, proven, described, optimized, loaded, tuple(sources))
+    return Artifact(variant, packaged, emitted, proven, described, specialized, optimized, tuple(sources))
 
 
 def framework(model: Model) -> str:

@@ -12,28 +12,13 @@ import traceback
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from modelbuild.errors import BuildError
+from modelbuild.report import figures
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from modelbuild.project import Made
     from modelbuild.stages import Event
-
-_UNITS = ("B", "kB", "MB", "GB", "TB")
-
-
-def size(count: int) -> str:
-    """``4.7 MB``"""
-    number = float(count)
-    for unit in _UNITS:
-        if number < 1000 or unit == _UNITS[-1]:
-            break
-        number /= 1000
-    return f"{count} B" if unit == "B" else f"{number:.1f} {unit}"
-
-
-def seconds(count: float) -> str:
-    return f"{count:.2f} s" if count < 10 else f"{count:.0f} s"
 
 
 def failure(error: BaseException) -> str:
@@ -59,8 +44,9 @@ class Row(NamedTuple):
 
     def __str__(self) -> str:
         if not self.stages:
-            return f"hit     {self.name}  {size(self.size)}  nothing had to run"
-        return f"made    {self.name}  {size(self.size)}  {seconds(self.seconds)}  {self.stages}: {self.why}"
+            return f"hit     {self.name}  {figures.size(self.size)}  nothing had to run"
+        measured = f"{figures.size(self.size)}  {figures.seconds(self.seconds)}"
+        return f"made    {self.name}  {measured}  {self.stages}: {self.why}"
 
 
 class Screen:
@@ -93,7 +79,9 @@ class Screen:
             elif event.what == "damaged":
                 self.line(f"damaged {event.why}")
             elif event.what == "waited":
-                self.line(f"waited  {event.subject}  {seconds(event.seconds)} for another process at {event.stage}")
+                self.line(
+                    f"waited  {event.subject}  {figures.seconds(event.seconds)} for another process at {event.stage}"
+                )
             self._move()
 
     def fetching(self, what: str, done: int, total: int | None) -> None:
@@ -101,7 +89,13 @@ class Screen:
         with self._lock:
             self._running.clear()
             if total is None or done < total:
-                part = f" {size(done)} of {size(total)}" if total else f" {size(done)}" if done else ""
+                part = (
+                    f" {figures.size(done)} of {figures.size(total)}"
+                    if total
+                    else f" {figures.size(done)}"
+                    if done
+                    else ""
+                )
                 self._running["fetch", f"{what}{part}"] = None
             self._move()
 
@@ -135,7 +129,9 @@ def table(rows: Sequence[Row], current: int, failed: Sequence[str]) -> str:
     made = [row for row in rows if row.stages]
     width = max((len(row.name) for row in made), default=0)
     lines = [f"{'made':{width}}  {'time':>8}  {'size':>9}  why"] if made else []
-    lines += [f"{row.name:{width}}  {seconds(row.seconds):>8}  {size(row.size):>9}  {row.why}" for row in made]
+    lines += [
+        f"{row.name:{width}}  {figures.seconds(row.seconds):>8}  {figures.size(row.size):>9}  {row.why}" for row in made
+    ]
     lines.append(tally(len(made), len(rows) - len(made), current, len(failed)))
     lines += [f"failed: {name}" for name in failed]
     return "\n".join(lines)

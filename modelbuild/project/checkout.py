@@ -22,7 +22,7 @@ from modelbuild.stages import Build, Event
 from modelbuild.stages.event import unheard
 from modelbuild.stages.history import History
 from modelbuild.stages.key import Code, version_of
-from modelbuild.stages.names import PROOF, SUMMARY
+from modelbuild.stages.names import PROOF, SUMMARY, TRACE
 from modelbuild.store import LocalStore
 
 if TYPE_CHECKING:
@@ -145,6 +145,12 @@ class Checkout:
     def forecast(self, variant: Variant) -> Forecast:
         """Of what is delivered: its key, and what goes before it."""
         return self._build.forecast(self._plan(variant, self.sources.here(self.model(variant))).package)
+
+    def traces(self, variant: Variant) -> Iterator[tuple[str, str]]:
+        """What the rules did or why they did not, for each stage that has rules. Converts the model if need be."""
+        artifact = self.artifact(variant)
+        for job in (artifact.optimize, artifact.specialize):
+            yield str(job), self._build.content(job, TRACE).decode()
 
     @cached_property
     def can_prove(self) -> bool:
@@ -349,8 +355,8 @@ class Checkout:
         wanted = {self.folder(variant) for variant in self.manifest.variants()}
         return [found for found in delivery.below(self.output) if found.folder not in wanted]
 
-    def remove(self, orphan: Delivery) -> list[Path]:
-        return delivery.remove(orphan, self.output)
+    def remove(self, orphan: Delivery, *, dry: bool = False) -> list[Path]:
+        return delivery.remove(orphan, self.output, dry=dry)
 
     def clean(self, variant: Variant, *, dry: bool = False) -> list[Path]:
         """Take away what was delivered of a variant, and nothing else; says what, which ``dry`` leaves."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 from modelbuild.errors import BuildError
@@ -27,6 +28,7 @@ class Sources:
         self._memo = memo
         self._offline = offline
         self._found: dict[str, tuple[FetchedFile, ...]] = {}
+        self._fetching = threading.Lock()
 
     def fetch(self, model: Model, progress: Progress | None = None) -> tuple[FetchedFile, ...]:
         """All files of a model, its own first; looked at anew, fetched if need be, and noted."""
@@ -34,9 +36,10 @@ class Sources:
         stamp.write_plain(self._stamp(model), _plain(found))
         return found
 
-    def of(self, model: Model) -> tuple[FetchedFile, ...]:
-        """All files of a model, fetched if need be."""
-        return self._found.get(model.id) or self.fetch(model)
+    def of(self, model: Model, progress: Progress | None = None) -> tuple[FetchedFile, ...]:
+        """All files of a model, fetched if need be. Several threads may ask; one of them fetches."""
+        with self._fetching:
+            return self._found.get(model.id) or self.fetch(model, progress)
 
     def here(self, model: Model) -> tuple[FetchedFile, ...]:
         """All files of a model; raises if one would have to be fetched."""

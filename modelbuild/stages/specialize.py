@@ -5,6 +5,7 @@ from __future__ import annotations
 from modelbuild.passes.specialize import specialize as specialize_graph
 from modelbuild.stages.graphs import GRAPH_CODE, NUMBERS, read_graph, write_graph
 from modelbuild.stages.inputs import Inputs
+from modelbuild.stages.names import TRACE
 from modelbuild.stages.outputs import Outputs
 from modelbuild.stages.stage import Params, stage
 
@@ -14,5 +15,5 @@ def specialize(inputs: Inputs, params: Params, out: Outputs) -> None:
     """``precision`` and ``static_shapes`` of params say what is asked."""
     graph = read_graph(inputs)
     trace = specialize_graph(graph, precision=params["precision"], static_shapes=params["static_shapes"])
-    out.write("trace.txt", f"{trace}\n".encode(), "log")
+    out.write(TRACE, f"{trace}\n".encode(), "log")
     write_graph(graph, {inputs.path(role): role for role in params["files"]}, inputs, out)

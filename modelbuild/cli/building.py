@@ -1,0 +1,149 @@
+"""Commands that make something of a manifest."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from modelbuild.cli.options import json_option, manifest_option, offline_option, selectors_argument
+from modelbuild.errors import BuildError, ExitCode
+
+if TYPE_CHECKING:
+    from modelbuild.manifest import Variant
+    from modelbuild.project import Checkout
+    from modelbuild.stages import Event
+    from modelbuild.telling import Row, Screen
+
+_Outcome = tuple["Variant", "Row | BuildError | None"]
+
+
+@click.command("build")
+@selectors_argument
+@click.option("-n", "--workers", type=click.IntRange(1, 64), default=1, help="So many artifacts at once.")
+@click.option("-k", "--keep-going", is_flag=True, help="Build the others when one fails.")
+@offline_option
+@json_option
+@manifest_option
+def build_command(
+    *, selectors: Sequence[str], workers: int, keep_going: bool, offline: bool, as_json: bool, manifest: Path
+) -> int:
+    """Build what is asked for, as far as it is not there.
+
+    With --json, every event is printed when it happens, one a line.
+    """
+    from modelbuild import telling
+    from modelbuild.manifest import select
+    from modelbuild.project import Checkout
+
+    screen = telling.Screen()
+
+    def hear(event: Event) -> None:
+        screen.hear(event)
+        if as_json:
+            click.echo(json.dumps(event.plain()))
+
+    with Checkout.open(manifest, offline=offline, listener=hear, workers=workers) as checkout:
+        variants = select(selectors, checkout.manifest)
+        rows: list[Row] = []
+        errors: dict[Variant, BuildError] = {}
+        current = 0
+        try:
+            for variant, outcome in _outcomes(checkout, variants, workers, keep_going, screen):
+                if outcome is None:
+                    current += 1
+                elif isinstance(outcome, BuildError):
+                    errors[variant] = outcome
+                    screen.line(f"failed  {variant}  {telling.failure(outcome)}")
+                else:
+                    rows.append(outcome)
+                    screen.line(str(outcome))
+        finally:
+            screen.close()
+        if rows or errors or not checkout.report_is_current():
+            checkout.report({variant: [str(error), *error.notes] for variant, error in errors.items()})
+    if not as_json:
+        click.echo(telling.table(rows, current, [str(variant) for variant in errors]))
+    return _exit_code(list(errors.values()))
+
+
+@click.command("fetch")
+@selectors_argument
+@manifest_option
+def fetch_command(selectors: Sequence[str], manifest: Path) -> None:
+    """Bring the files of models onto this machine."""
+    from modelbuild.manifest import select
+    from modelbuild.project import Checkout
+    from modelbuild.telling import Screen
+
+    screen = Screen()
+    with Checkout.open(manifest) as checkout:
+        for name in dict.fromkeys(variant.model for variant in select(selectors, checkout.manifest)):
+            files = checkout.sources.fetch(checkout.manifest.models[name], screen.fetching)
+            screen.close()
+            for file in files:
+                click.echo(f"{name}  {file.sha256}  {file.path}")
+        checkout.sources.tidy()
+
+
+@click.command("report")
+@manifest_option
+def report_command(manifest: Path) -> None:
+    """Write build/report.json and build/report.html of what is built."""
+    from modelbuild.project import REPORTS, Checkout
+
+    with Checkout.open(manifest) as checkout:
+        checkout.report()
+        for name in REPORTS:
+            click.echo(checkout.output / name)
+
+
+def _outcomes(
+    checkout: Checkout, variants: Sequence[Variant], workers: int, keep_going: bool, screen: Screen
+) -> Iterator[_Outcome]:
+    """What became of each variant, in their order: a row if it was made, None if it was there."""
+
+    def one(variant: Variant) -> Row | BuildError | None:
+        try:
+            return _bring_up_to_date(checkout, variant, screen)
+        except BuildError as error:
+            return error
+
+    def until_one_fails(outcomes: Iterator[_Outcome]) -> Iterator[_Outcome]:
+        for variant, outcome in outcomes:
+            yield variant, outcome
+            if isinstance(outcome, BuildError) and not keep_going:
+                return
+
+    if workers == 1:
+        yield from until_one_fails((variant, one(variant)) for variant in variants)
+        return
+    with ThreadPoolExecutor(workers) as threads:
+        try:
+            yield from until_one_fails(zip(variants, threads.map(one, variants), strict=True))
+        except BaseException:  # Ctrl-C: whatever still runs shall not be waited for
+            checkout.close()
+            raise
+        finally:
+            threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _bring_up_to_date(checkout: Checkout, variant: Variant, screen: Screen) -> Row | None:
+    from modelbuild.telling import Row
+
+    checkout.sources.of(checkout.model(variant), screen.fetching)
+    if checkout.stale(variant) is None:
+        return None
+    return Row.of(checkout.make(variant))
+
+
+def _exit_code(errors: Sequence[BuildError]) -> ExitCode:
+    """The one that all errors have; else that something failed."""
+    codes = {error.exit_code for error in errors}
+    if not codes:
+        return ExitCode.OK
+    return codes.pop() if len(codes) == 1 else ExitCode.FAILED

@@ -1,0 +1,154 @@
+"""Commands that say what is there, what would run, and why. Nothing runs."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from modelbuild.cli.options import json_option, manifest_option, selectors_argument
+from modelbuild.errors import BuildError, ExitCode
+
+if TYPE_CHECKING:
+    from modelbuild.manifest import Variant
+    from modelbuild.project import Checkout
+    from modelbuild.stages import Forecast
+
+
+@click.command("plan")
+@selectors_argument
+@json_option
+@manifest_option
+def plan_command(selectors: Sequence[str], as_json: bool, manifest: Path) -> None:
+    """Say what a build would run, and why; run nothing."""
+    from modelbuild.manifest import select
+    from modelbuild.project import Checkout
+
+    with Checkout.open(manifest) as checkout:
+        waiting = 0
+        for variant in select(selectors, checkout.manifest):
+            steps = list(_steps(checkout, variant))
+            waiting += bool(steps)
+            if as_json and steps:
+                click.echo(json.dumps({"variant": str(variant), "steps": steps}))
+            elif steps:
+                click.echo(str(variant))
+                for step in steps:
+                    last = f"  ({step['seconds']:.2f} s last time)" if step["seconds"] else ""
+                    click.echo(f"  {step['stage']:10}  {step['why']}{last}")
+    if not as_json:
+        click.echo(f"{waiting} to build" if waiting else "nothing to do")
+
+
+@click.command("explain")
+@selectors_argument
+@json_option
+@manifest_option
+def explain_command(selectors: Sequence[str], as_json: bool, manifest: Path) -> None:
+    """Show what the key of each stage is made of, and what of it changed."""
+    from modelbuild.manifest import select
+    from modelbuild.project import Checkout
+
+    with Checkout.open(manifest) as checkout:
+        for variant in select(selectors, checkout.manifest):
+            stages = list(_chain(checkout.forecast(variant)))
+            if as_json:
+                click.echo(json.dumps({"variant": str(variant), "stages": [_plain(one) for one in stages]}))
+                continue
+            click.echo(str(variant))
+            for one in stages:
+                key = f"  key {one.key.digest[:12]}" if one.key is not None else ""
+                click.echo(f"  {one.job.stage.name}: {one.outcome}{f', {one.why}' if one.why else ''}{key}")
+                for name, value in _fields(one.key.fields) if one.key is not None else ():
+                    click.echo(f"    {name}: {value}")
+
+
+@click.command("status")
+@selectors_argument
+@json_option
+@manifest_option
+def status_command(selectors: Sequence[str], as_json: bool, manifest: Path) -> int:
+    """List what is not up to date, and what is not asked for any more. Exit code 4 if anything is stale."""
+    from modelbuild.manifest import select
+    from modelbuild.project import Checkout
+
+    with Checkout.open(manifest) as checkout:
+        variants = select(selectors, checkout.manifest)
+        stale = {str(variant): why for variant in variants if (why := checkout.stale(variant)) is not None}
+        orphans = [orphan.folder.relative_to(checkout.manifest.root).as_posix() for orphan in checkout.orphans()]
+    if as_json:
+        click.echo(json.dumps({"stale": stale, "orphans": orphans, "current": len(variants) - len(stale)}))
+    else:
+        for name, why in stale.items():
+            click.echo(f"stale   {name}  {why}")
+        for folder in orphans:
+            click.echo(f"orphan  {folder}  not in {manifest}; modelbuild clean --orphans removes it")
+        click.echo(f"{len(variants) - len(stale)} up to date, {len(stale)} stale, {len(orphans)} orphans")
+    return ExitCode.STALE if stale else ExitCode.OK
+
+
+@click.command("why")
+@selectors_argument
+@click.option("--applied", is_flag=True, help="List the rules that did something instead.")
+@manifest_option
+def why_command(selectors: Sequence[str], applied: bool, manifest: Path) -> None:
+    """Say which rules did not fire on the nodes of a model, and why. Converts it if need be."""
+    from modelbuild.manifest import select
+    from modelbuild.project import Checkout
+
+    with Checkout.open(manifest) as checkout:
+        seen: set[str] = set()
+        for variant in select(selectors, checkout.manifest):
+            for subject, trace in checkout.traces(variant):
+                if subject in seen:
+                    continue
+                seen.add(subject)
+                click.echo(subject)
+                for line in trace.splitlines():
+                    if line.endswith(": applied") is applied:
+                        click.echo(f"  {line}")
+                counts = Counter(line.partition(" ")[0] for line in trace.splitlines() if line.endswith(": applied"))
+                click.echo("  applied: " + (", ".join(f"{rule} x{n}" for rule, n in counts.items()) or "none"))
+
+
+def _steps(checkout: Checkout, variant: Variant) -> Iterator[dict[str, Any]]:
+    why = checkout.stale(variant)
+    if why is None:
+        return
+    try:
+        waiting = checkout.forecasts(variant)
+    except BuildError as error:
+        yield {"stage": "fetch", "why": str(error), "seconds": None}
+        return
+    for one in waiting:
+        yield {"stage": one.job.stage.name, "why": str(one.why), "seconds": one.seconds}
+    yield {"stage": "deliver", "why": why, "seconds": None}
+
+
+def _chain(last: Forecast) -> Iterator[Forecast]:
+    """What leads to an answer, inputs first."""
+    for earlier in last.before.values():
+        yield from _chain(earlier)
+    yield last
+
+
+def _plain(one: Forecast) -> dict[str, Any]:
+    return {
+        "stage": one.job.stage.name,
+        "outcome": one.outcome,
+        "why": str(one.why) if one.why is not None else None,
+        "key": one.key.digest if one.key is not None else None,
+        "fields": one.key.fields if one.key is not None else None,
+    }
+
+
+def _fields(fields: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in sorted(fields.items()):
+        if isinstance(value, Mapping) and value:
+            yield from _fields(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", json.dumps(value, ensure_ascii=False)
