@@ -21,8 +21,10 @@ from modelbuild.frontends.onnx.registry import onnx as table
 OLDEST = 6
 """Operator sets before this one are not read."""
 
-FOREIGN = {("LayerNormalization", 1), ("SimplifiedLayerNormalization", 1)}
-"""What onnxruntime put into ONNX's own domain: ONNX has no schema for it."""
+FOREIGN = {(name, 1) for name in (
+    "Affine", "ImageScaler", "LayerNormalization", "ParametricSoftplus", "ScaledTanh", "SimplifiedLayerNormalization",
+)}  # fmt: skip
+"""What onnxruntime has in ONNX's own domain, and ONNX no schema for."""
 
 
 def spans() -> list[tuple[str, str, int, int, Handler]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from modelbuild import ops
 from modelbuild.frontends.handlers import Build
 from modelbuild.frontends.onnx.registry import onnx
-from modelbuild.frontends.onnx.shapes import axes_from, converted, extents, number
+from modelbuild.frontends.onnx.shapes import axes_from, converted, extents, from_front, number, shape_of
 from modelbuild.graph import Op, Value
 from modelbuild.tensor.dtype import ElementType, Ints
 
@@ -95,9 +95,23 @@ def _new_form(reduction: Reduction) -> Callable[..., Value]:
         if empty and noop_with_empty_axes:
             return reduction.over(build, data, build.ints(), keep=bool(keepdims))
         along = axes_from(build, data, 0) if axes is None or empty else axes
+        if not keepdims and along.fact.ints is None and data.fact.rank is not None and along.fact.is_static:
+            return _without(build, reduction.over(build, data, along, keep=True), along)
         return reduction.over(build, data, along, keep=bool(keepdims))
 
     return handler
+
+
+def _without(build: Build, x: Value, axes: Value) -> Value:
+    """``x`` less these axes, which hold one element each. How many they are is known, so the rank stays known."""
+    rank = build.rank(x)
+    count = (axes.fact.static_shape or (1,))[0]
+    stays = build(ops.Broadcast(), build.scalar(1), build.ints(rank))
+    gone = build(ops.Broadcast(), build.scalar(0), build.ints(count))
+    marked = build(ops.ScatterElementsUpdate(), stays, from_front(build, axes, rank), gone, build.scalar(0))
+    best = build.node(ops.TopK(0, "max", "index", ElementType.i64), marked, build.scalar(rank - count))
+    shape = build(ops.Gather(), shape_of(build, x), best.outputs[1], build.scalar(0))
+    return build(ops.Reshape(special_zero=False), x, shape)
 
 
 for _name, (_since, _reduction) in REDUCTIONS.items():
