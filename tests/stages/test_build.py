@@ -15,7 +15,7 @@ import toys
 from modelbuild import digest
 from modelbuild.errors import Bug, EnvironmentTrouble, SourceError, StageError, StoreError, UnsupportedModel
 from modelbuild.memo import Memo
-from modelbuild.stages import Build, Event, FileInput, Inputs, Job, Outputs, Params, Stage, stage
+from modelbuild.stages import Build, Event, FileInput, Inputs, Job, Outputs, Params, Stage
 from modelbuild.stages import key as keys
 from modelbuild.stages.history import History
 from modelbuild.stages.job import job_of
@@ -486,11 +486,6 @@ def test_keys_and_results_do_not_depend_on_the_hash_seed(site: Site, tmp_path: P
     assert said[0] == said[1]
 
 
-@stage("nested", code=(), versions=())
-def nested(inputs: Inputs, params: Params, out: Outputs) -> None:
-    out.write("tensors/a", b"a")
-
-
 def test_names_may_have_folders(site: Site) -> None:
-    answer = site.build.ensure(Job(nested, "m"))
+    answer = site.build.ensure(Job(toys.nested, "m"))
     assert list(answer.record.outputs) == ["tensors/a"]

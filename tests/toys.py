@@ -54,6 +54,11 @@ def speak(inputs: Inputs, params: Params, out: Outputs) -> None:
     out.write("content", inputs.blob(sha256).read_bytes())
 
 
+@stage("nested", code=(), versions=())
+def nested(inputs: Inputs, params: Params, out: Outputs) -> None:
+    out.write("tensors/a", b"a")
+
+
 @stage("adopt", code=(), versions=())
 def adopt(inputs: Inputs, params: Params, out: Outputs) -> None:
     out.adopt("adopted", inputs.output("graph", "graph.txt"))
