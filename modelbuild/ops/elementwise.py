@@ -266,6 +266,7 @@ class Mod(Binary, frozen=True):
 
 
 class Power(Binary, frozen=True):
+    precise_inputs: ClassVar[tuple[int, ...]] = (1,)
     follows_dims: ClassVar[bool] = False
     exact: ClassVar[bool] = False
 
@@ -326,6 +327,8 @@ class BitwiseRightShift(BitwiseBinary, frozen=True):
 
 class Comparison(Binary, frozen=True):
     """A truth value an element; of dimensions it is known where their bounds decide it."""
+
+    precise_inputs: ClassVar[tuple[int, ...]] = (0, 1)
 
     def infer(self, a: Fact, b: Fact) -> Fact:
         return Fact(ElementType.boolean, super().infer(a, b).shape)

@@ -20,6 +20,9 @@ NAME = "compress_to_fp16"
 LARGEST = 65504.0
 """The largest finite f16."""
 
+SMALLEST = 2.0**-14
+"""Below this f16 loses digits, and in the end everything: the epsilon of a normalization would be zero."""
+
 LOOK_BYTES = 1 << 20
 """Constants up to this size are looked through for what f16 cannot hold; in larger ones such numbers saturate."""
 
@@ -50,7 +53,8 @@ def _why_not(tensor: Tensor, value: Value, precise: frozenset[Value]) -> str | N
     if 0 < tensor.nbytes <= LOOK_BYTES:
         content = tensor.numpy()
         finite = content[np.isfinite(content)]
-        if finite.size and np.abs(finite).max() > LARGEST:
+        peak = np.abs(finite).max(initial=0)
+        if peak > LARGEST or 0 < peak < SMALLEST:
             return "f16 cannot hold it"
     return None
 
