@@ -14,7 +14,7 @@ from modelbuild.stages import FileInput, Job
 from modelbuild.stages.describe import describe
 from modelbuild.stages.emit import emit
 from modelbuild.stages.load import load, plain_spec
-from modelbuild.stages.names import BIN, GRAPH, IR, MODEL, PROVENANCE, XML
+from modelbuild.stages.names import BIN, GRAPH, IR, MODEL, ORIGIN, PROVENANCE, XML
 from modelbuild.stages.optimize import optimize
 from modelbuild.stages.package import package
 from modelbuild.stages.prove import prove
@@ -66,18 +66,19 @@ def artifact(model: Model, variant: Variant, sources: Sequence[FetchedFile]) -> 
         },
         files,
     )
-    optimized = Job(optimize, model.id, {"phases": list(DEFAULT), "files": roles}, {GRAPH: loaded}, files)
+    aside: dict[str, Job | FileInput] = {**files, ORIGIN: loaded}
+    optimized = Job(optimize, model.id, {"phases": list(DEFAULT), "files": roles}, {GRAPH: loaded}, aside)
     specialized = Job(
         specialize,
         str(variant),
         {"precision": str(variant.precision), "static_shapes": variant.target.static_shapes, "files": roles},
         {GRAPH: optimized},
-        files,
+        aside,
     )
-    emitted = Job(emit, str(variant), {"name": model.id}, {GRAPH: specialized}, files)
+    emitted = Job(emit, str(variant), {"name": model.id}, {GRAPH: specialized}, aside)
     packaged = Job(package, str(variant), {"provenance": provenance(model, variant, sources)}, {IR: emitted})
     proven = Job(prove, str(variant), {"precision": str(variant.precision)}, {IR: emitted, **files})
-    described = Job(describe, str(variant), {}, {GRAPH: specialized}, files)
+    described = Job(describe, str(variant), {}, {GRAPH: specialized}, aside)
     return Artifact(variant, packaged, emitted, proven, described, specialized, optimized, tuple(sources))
 
 

@@ -262,7 +262,7 @@ class Build:
         mine = self._origin(job, key, read)
         given: dict[str, Path | Answered] = {role: source.path for role, source in _files(job.sources)}
         given |= {
-            role: Answered(self._origin(answer.job, answer.key, read), answer.record)
+            role: Answered(self._origin(answer.job, answer.key, read), answer.record, bool(answer.job.aside))
             for role, answer in answers.items()
         }
         # A stage gets params as the key has them: sorted names, lists for tuples, the same in every process.

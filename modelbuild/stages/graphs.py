@@ -1,7 +1,9 @@
 """Graphs between stages: their text, and where the content lies that the text speaks of by digest.
 
-The text enters keys; the index beside it does not, because equal digests are equal content wherever it lies. Content
-of the source's own files is left there (``role``, ``offset``); what was computed is a blob of the store.
+The text enters keys; where content lies does not, because equal digests are equal content. What was computed is a
+blob of the store under that digest. What the source's own files hold is left there, and only `load` says where: its
+key knows the very files. Equal graphs can come from files that hold the same in other places, so the places noted by
+any later stage could be those of an earlier file.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from modelbuild.graph.copy import copy
 from modelbuild.graph.structure import Const
 from modelbuild.graph.text import parse, show
 from modelbuild.stages.inputs import Inputs
-from modelbuild.stages.names import GRAPH
+from modelbuild.stages.names import GRAPH, ORIGIN
 from modelbuild.stages.outputs import Outputs
 from modelbuild.tensor.dtype import ElementType, Ints
 from modelbuild.tensor.recipe import INLINE
@@ -36,47 +38,54 @@ GRAPH_CODE = (
 NUMBERS = ("ml_dtypes", "msgspec", "numkong", "numpy")
 """The packages whose version may show in numbers."""
 
-TEXT, INDEX = "graph.txt", "tensors.json"
+TEXT, PLACES = "graph.txt", "places.json"
 
 
 def write_graph(graph: Graph, files: dict[Path, str], given: Inputs, out: Outputs) -> None:
-    """Write ``graph`` and its index. ``files`` are the source's files by path, with the roles they have here."""
-    index: dict[str, Any] = {}
+    """Write ``graph``, and keep what was computed. ``files`` are the source's files by path, with their roles here."""
+    kept: set[str] = set()
     for leaf in _leaves(graph):
-        if leaf.digest not in index:
-            index[leaf.digest] = _place(leaf, files, given, out)
+        if leaf.digest not in kept and not (isinstance(leaf, Mapped) and leaf.path in files):
+            kept.add(leaf.digest)
+            _keep(leaf, given, out)
     out.write(TEXT, show(graph).encode())
-    out.write(INDEX, json.dumps(index, sort_keys=True, indent=0).encode(), "log")
     out.hand_over(TEXT, graph, copy)
+
+
+def write_places(graph: Graph, files: dict[Path, str], out: Outputs) -> None:
+    """Write where the source's files hold what ``graph`` speaks of."""
+    places = {
+        leaf.digest: [files[leaf.path], leaf.offset]
+        for leaf in _leaves(graph)
+        if isinstance(leaf, Mapped) and leaf.path in files
+    }
+    out.write(PLACES, json.dumps(places, sort_keys=True, indent=0).encode(), "log")
 
 
 def read_graph(given: Inputs) -> Graph:
     """The graph that the job of role ``graph`` made, to be changed freely."""
 
     def from_text(path: Path) -> Graph:
-        index = json.loads(given.path(GRAPH, INDEX).read_bytes())
+        places = json.loads(given.path(ORIGIN, PLACES).read_bytes())
 
         def contents(digest: str, dtype: ElementType, shape: Ints) -> Tensor:
-            place = index[digest]
-            path = given.path(place["role"]) if "role" in place else given.blob(place["blob"])
-            return Mapped(path, place.get("offset", 0), dtype, shape).known_as(digest)
+            role, offset = places.get(digest, (None, 0))
+            path = given.blob(digest) if role is None else given.path(role)
+            return Mapped(path, offset, dtype, shape).known_as(digest)
 
         return parse(path.read_text(), contents)
 
     return given.value(GRAPH, TEXT, Graph, from_text)
 
 
-def _place(leaf: Tensor, files: dict[Path, str], given: Inputs, out: Outputs) -> dict[str, Any]:
-    if isinstance(leaf, Mapped):
-        role = files.get(leaf.path)
-        if role is not None:
-            return {"role": role, "offset": leaf.offset}
-        blob = out.refer(given.known(leaf.digest))
-        return {"blob": blob.sha256}
-    if isinstance(leaf, InMemory):
-        blob = out.blob(b"".join(bytes(piece) for piece in leaf.chunks()))
-        return {"blob": blob.sha256}
-    raise StageError(f"{type(leaf).__name__} is no place for content")
+def _keep(leaf: Tensor, given: Inputs, out: Outputs) -> None:
+    match leaf:
+        case Mapped():
+            out.refer(given.known(leaf.digest))
+        case InMemory():
+            out.blob(b"".join(bytes(piece) for piece in leaf.chunks()))
+        case _:
+            raise StageError(f"{type(leaf).__name__} is no place for content")
 
 
 def _leaves(graph: Graph) -> Iterator[Tensor]:

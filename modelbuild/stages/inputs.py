@@ -21,6 +21,7 @@ class Answered:
 
     origin: Origin
     record: Record
+    has_asides: bool
 
 
 class Inputs:
@@ -40,8 +41,8 @@ class Inputs:
         match self._given[role]:
             case Path() as path if name is None:
                 return path
-            case Answered(record=record) if name is not None:
-                return self._store.path(record.outputs[name].blob)
+            case Answered() as answered if name is not None:
+                return self._store.path(_readable(answered, name))
         raise Bug(f"input {role!r} is {'a file' if name else 'a job, whose outputs have names'}")
 
     def names(self, role: str) -> list[str]:
@@ -78,3 +79,11 @@ class Inputs:
         if not isinstance(given, Answered):
             raise Bug(f"input {role!r} is a file, not the answer of a job")
         return given
+
+
+def _readable(answered: Answered, name: str) -> Blob:
+    """An output whose content the key of its job fixes: a log may speak of what was aside, which no key knows."""
+    output = answered.record.outputs[name]
+    if output.kind == "log" and answered.has_asides:
+        raise Bug(f"{name} is the log of a job with inputs aside, and may speak of others than are here now")
+    return output.blob

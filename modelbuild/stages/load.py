@@ -9,7 +9,7 @@ from modelbuild.errors import StageError
 from modelbuild.frontends.load import load as load_model
 from modelbuild.frontends.load import read_source
 from modelbuild.manifest.model import Bound, InputSpec
-from modelbuild.stages.graphs import GRAPH_CODE, NUMBERS, write_graph
+from modelbuild.stages.graphs import GRAPH_CODE, NUMBERS, write_graph, write_places
 from modelbuild.stages.inputs import Inputs
 from modelbuild.stages.names import MODEL
 from modelbuild.stages.outputs import Outputs
@@ -31,6 +31,7 @@ def load(inputs: Inputs, params: Params, out: Outputs) -> None:
         raise StageError(f"{stray[0]}: the model reads it, but it was not there when the build was planned; run again")
     graph = load_model(model, [_spec(plain) for plain in params["inputs"]], params["outputs"])
     write_graph(graph, files, inputs, out)
+    write_places(graph, files, out)
 
 
 def plain_spec(spec: InputSpec) -> dict[str, Any]:

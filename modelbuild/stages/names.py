@@ -10,6 +10,9 @@ MODEL: Final = "model"
 GRAPH: Final = "graph"
 """The role of the job that made the graph which a stage reads."""
 
+ORIGIN: Final = "origin"
+"""The role, aside, of the `load` job that the graph began with: it alone knows where the source's files hold what."""
+
 IR: Final = "ir"
 """The role of the job that emitted the pair."""
 

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from modelbuild import digest
+from modelbuild.stages import Build, FileInput, Job
+from modelbuild.stages.emit import emit
+from modelbuild.stages.load import load
+from modelbuild.stages.names import BIN, GRAPH, MODEL, ORIGIN
+from modelbuild.stages.specialize import specialize
+
+
+def write_model(path: Path, doc: str) -> None:
+    """A model whose weights lie further back the longer ``doc`` is."""
+    weights = numpy_helper.from_array(np.arange(64 * 64, dtype=np.float32).reshape(64, 64), "w")
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "w"], ["y"])],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 64])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 64])],
+        [weights],
+    )
+    onnx.save(helper.make_model(graph, producer_name=doc, opset_imports=[helper.make_opsetid("", 17)]), path)
+
+
+def artifact(model: Path, precision: str) -> Job:
+    files = {MODEL: FileInput(model)}
+    params = {"framework": "onnx", "inputs": [], "outputs": [], "files": [MODEL]}
+    loaded = Job(load, "m", params, files)
+    aside: dict[str, Job | FileInput] = {**files, ORIGIN: loaded}
+    asked = {"precision": precision, "static_shapes": False, "files": [MODEL]}
+    special = Job(specialize, f"m@cpu:{precision}", asked, {GRAPH: loaded}, aside)
+    return Job(emit, f"m@cpu:{precision}", {"name": "m"}, {GRAPH: special}, aside)
+
+
+def emitted(cache: Path, model: Path, precision: str) -> str:
+    build = Build.open(cache)
+    return digest.of_file(build.store.path(build.ensure(artifact(model, precision)).blob(BIN)))
+
+
+def test_weights_that_moved_within_the_file_are_found(tmp_path: Path) -> None:
+    """Loading the moved file gives an equal graph, so what follows is a hit; the places must be the new ones."""
+    model = tmp_path / "m.onnx"
+    write_model(model, "short")
+    build = Build.open(tmp_path / "cache")
+    special = artifact(model, "FP32").inputs[GRAPH]
+    assert isinstance(special, Job)
+    build.ensure(special)
+    write_model(model, "a much longer name of the producer")
+    assert emitted(tmp_path / "cache", model, "FP32") == emitted(tmp_path / "fresh", model, "FP32")
