@@ -128,3 +128,11 @@ def random_array(fact: Fact, rng: np.random.Generator) -> Array:
     if fact.dtype.is_real:
         return rng.standard_normal(shape).astype(fact.dtype.numpy)
     return rng.integers(0, 2, shape).astype(fact.dtype.numpy)
+
+
+@pytest.fixture(scope="session")
+def known_code(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A memo that knows the digests of our own code, so that not every checkout of a test takes them anew."""
+    from sites import learn_code
+
+    return learn_code(tmp_path_factory.mktemp("code") / "memo")
