@@ -147,6 +147,15 @@ def test_long_transforms_are_left_to_the_runtime(
     np.testing.assert_allclose(computed(graph, x)[0], want, rtol=1e-3, atol=1e-3)
 
 
+def test_an_axis_of_the_run_is_left_to_the_runtime(tmp_path: Path) -> None:
+    inputs = {"x": numbers(2, 10, 3, 2), "n": None, "axis": whole(-3)}
+    proto = model("DFT", inputs, {}, opset=20)
+    (have,), (want,) = computed(translated(proto, tmp_path), inputs), by_onnxruntime(proto, inputs)
+    np.testing.assert_allclose(have, want, rtol=1e-4, atol=1e-5)
+    with pytest.raises(UnsupportedModel, match="one-sided"):
+        translated(model("DFT", {**inputs, "x": numbers(2, 10, 3, 1)}, {}, opset=20, onesided=1), tmp_path)
+
+
 def test_what_cancels_cancels() -> None:
     """Samples half a turn apart have exactly opposite weights."""
     matrix = spectrum_matrix(10, 10, parts=1)[:, 0].reshape(10, 10, 2)

@@ -15,10 +15,10 @@ from modelbuild import ops
 from modelbuild.frontends.handlers import Build
 from modelbuild.frontends.onnx.handlers.convert import type_named
 from modelbuild.frontends.onnx.registry import onnx
-from modelbuild.frontends.onnx.shapes import as_list, as_scalar, converted
+from modelbuild.frontends.onnx.shapes import as_list, as_scalar, converted, from_front
 from modelbuild.graph import Value
 from modelbuild.tensor.dtype import Array, ElementType
-from modelbuild.tensor.shape import Dim
+from modelbuild.tensor.shape import UNKNOWN, Dim
 
 LARGEST_MATRIX = 1 << 20
 """Elements of the matrix of a transform, above which the runtime's own is used."""
@@ -124,6 +124,11 @@ def dft_20(
     build: Build, x: Value, dft_length: Value | None = None, axis: Value | None = None, *,
     inverse: int = 0, onesided: int = 0,
 ) -> Value:  # fmt: skip
+    if axis is not None and axis.fact.ints is None:
+        if onesided:
+            raise build.refuse("it is one-sided and its axis is computed at run time, which crashes the runtime")
+        where = from_front(build, axis, build.rank(x))
+        return _dft_of_runtime(build, x, dft_length, where, inverse=bool(inverse), onesided=False)
     at = -2 if axis is None else build.known_ints(axis, "its axis")[0]
     return _dft(build, x, dft_length, at, inverse=bool(inverse), onesided=bool(onesided))
 
@@ -137,11 +142,10 @@ def _dft(build: Build, x: Value, length: Value | None, axis: int, *, inverse: bo
         raise ValueError(f"axis {axis} of {x.fact} is the one of real and imaginary parts")
     if onesided and parts != (2 if inverse else 1):
         raise ValueError(f"one-sided, but its input is {x.fact}")
-    given, own = (None if length is None else build.known_ints(length, "its length")[0]), shape[axis]
-    half = inverse and onesided
-    samples = given if given is not None else 2 * (own - 1) if half else own
+    own, half = shape[axis], inverse and onesided
+    samples = _samples(length, 2 * (own - 1) if half else own)
     if not isinstance(samples, int) or not isinstance(own, int) or not _is_small(samples, onesided, parts == 2):
-        return _dft_of_runtime(build, x, given, axis, inverse=inverse, onesided=onesided)
+        return _dft_of_runtime(build, x, length, build.ints(axis), inverse=inverse, onesided=onesided)
     if half:
         matrix = _half_inverse(samples)
     else:
@@ -182,14 +186,23 @@ def _resized(build: Build, x: Value, axis: int, own: int, wanted: int) -> Value:
     return build(ops.Pad(), x, none, build.ints(*after), build.scalar(0, x.fact.dtype))
 
 
-def _dft_of_runtime(build: Build, x: Value, length: int | None, axis: int, *, inverse: bool, onesided: bool) -> Value:
+def _samples(length: Value | None, default: Dim) -> Dim | None:
+    """How many samples are transformed, ``None`` where that is known only at run time."""
+    if length is None:
+        return default
+    return length.fact.ints[0] if length.fact.ints else None
+
+
+def _dft_of_runtime(
+    build: Build, x: Value, length: Value | None, axis: Value, *, inverse: bool, onesided: bool
+) -> Value:
     last = build.ints(-1)
-    where = [build.ints(axis)] if length is None else [build.ints(axis), build.ints(length)]
+    where = [axis] if length is None else [axis, as_list(build, converted(build, length, ElementType.i64))]
     if onesided and inverse:
         return build(ops.Unsqueeze(), build(ops.IRDFT(), x, *where), last)
     if onesided:
         return build(ops.RDFT(), build(ops.Squeeze(), x, last), *where)
-    if x.fact.shape and x.fact.shape[-1] == 1:
+    if _parts(build, (x.fact.shape or (UNKNOWN,))[-1], x) == 1:
         x = build(ops.Concat(-1), x, build(ops.Multiply(), x, build.scalar(0, x.fact.dtype)))
     return build(ops.IDFT() if inverse else ops.DFT(), x, *where)
 
