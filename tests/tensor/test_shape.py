@@ -88,7 +88,9 @@ def test_merging_prefers_numbers_and_refuses_contradictions() -> None:
         merge((2,), (2, 3))
 
 
-@pytest.mark.parametrize("shape", [None, (), (1, 2), (S, B, 2 * S + 1), (B * S // 3,), (larger(S, T), UNKNOWN), (3 - S,)])
+@pytest.mark.parametrize(
+    "shape", [None, (), (1, 2), (S, B, 2 * S + 1), (B * S // 3,), (larger(S, T), UNKNOWN), (3 - S,)]
+)
 def test_shapes_are_read_as_they_are_written(shape: tuple[Dim, ...] | None) -> None:
     assert parse_shape(show_shape(shape)[1:-1]) == shape
 
