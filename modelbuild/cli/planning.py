@@ -108,10 +108,11 @@ def why_command(selectors: Sequence[str], applied: bool, manifest: Path) -> None
                     continue
                 seen.add(subject)
                 click.echo(subject)
-                for line in trace.splitlines():
-                    if line.endswith(": applied") is applied:
-                        click.echo(f"  {line}")
-                counts = Counter(line.partition(" ")[0] for line in trace.splitlines() if line.endswith(": applied"))
+                lines = [line for line in trace.splitlines() if line]
+                fired = [line for line in lines if line.endswith(": applied")]
+                for line in fired if applied else (line for line in lines if line not in fired):
+                    click.echo(f"  {line}")
+                counts = Counter(line.partition(" ")[0] for line in fired)
                 click.echo("  applied: " + (", ".join(f"{rule} x{n}" for rule, n in counts.items()) or "none"))
 
 

@@ -86,6 +86,7 @@ class Checkout:
         self._touched: list[Variant] = []
         self._heard = threading.local()
         self._pool: Pool | None = None
+        self._build_in_pool: Build | None = None
         self._opening = threading.Lock()
 
     @classmethod
@@ -212,7 +213,7 @@ class Checkout:
         An artifact that is proved wrong is not delivered, and what lay there before stays.
         """
         artifact = self.artifact(variant)
-        build = self._build if threading.current_thread() is threading.main_thread() else self._pooled
+        build = self._build if threading.current_thread() is threading.main_thread() else self._pooled(artifact)
         with self._hearing() as heard:
             answers = {job.stage.name: build.ensure(job, timeout=timeout) for job in self._jobs(artifact)}
             answers["package"] = build.deliver(artifact.package, artifact.files, self.folder(variant), timeout=timeout)
@@ -237,12 +238,16 @@ class Checkout:
         return [*([artifact.prove] if self.can_prove else []), artifact.describe, artifact.package]
 
     def _note(self, artifact: Artifact, keys: Mapping[str, Digest], files: Mapping[str, tuple[int, str]]) -> None:
-        stages = {one for job in self._jobs(artifact) for one in job.stages()}
-        code = sorted({*_PLANNING, *(module for one in stages for module in one.code)})
-        versions = sorted({name for one in stages for name in one.versions})
+        code = self._code_of(artifact)
+        versions = sorted({name for job in self._jobs(artifact) for one in job.stages() for name in one.versions})
         question = self._question(artifact.variant, artifact.sources, code, versions)
         stamp.write(self._stamp(artifact.variant), Stamp(question, tuple(code), tuple(versions), keys, files))
         self._touched.append(artifact.variant)
+
+    def _code_of(self, artifact: Artifact) -> list[str]:
+        """The packages on which the keys of an artifact depend."""
+        stages = {one for job in self._jobs(artifact) for one in job.stages()}
+        return sorted({*_PLANNING, *(module for one in stages for module in one.code)})
 
     def _stamp(self, variant: Variant) -> Path:
         return self.cache / "stamps" / variant.model / str(variant.target) / f"{variant.precision}.json"
@@ -261,17 +266,19 @@ class Checkout:
     def _build(self) -> Build:
         return Build(self._store, self._memo, self._history, listener=self._hear)
 
-    @property
-    def _pooled(self) -> Build:
+    def _pooled(self, artifact: Artifact) -> Build:
         with self._opening:
+            if self._build_in_pool is None:
+                from modelbuild.stages.pool import Pool
+
+                for module in self._code_of(artifact):
+                    self._code.of_module(module)
+                self._memo.keep()  # the workers find the digests of our code there, which take a second
+                self._pool = Pool(self._workers, self.cache, memory=_memory())
+                self._build_in_pool = Build(
+                    self._store, self._memo, self._history, listener=self._hear, pool=self._pool
+                )
             return self._build_in_pool
-
-    @cached_property
-    def _build_in_pool(self) -> Build:
-        from modelbuild.stages.pool import Pool
-
-        self._pool = Pool(self._workers, self.cache, memory=_memory())
-        return Build(self._store, self._memo, self._history, listener=self._hear, pool=self._pool)
 
     @contextmanager
     def _hearing(self) -> Iterator[list[Event]]:
