@@ -34,3 +34,17 @@ def test_what_f16_cannot_hold_stays(number: str) -> None:
 @pytest.mark.parametrize("operation", ["Greater", "Power"])
 def test_a_threshold_and_an_exponent_stay(operation: str) -> None:
     assert stored(operation, "0.3") == {ElementType.f32}
+
+
+def test_the_bias_and_the_scale_of_quantized_weights_stay() -> None:
+    graph = parse("""graph(%x: f32[1,3]) {
+      %w = Const() {value=[1,2,3,4,5,6]} : i8[2,3]
+      %f = Convert(%w) {destination_type=f32, decompression=false} : f32[2,3]
+      %s = Const() {value=[0.1,0.3]} : f32[2,1]
+      %d = Multiply(%f, %s) {auto_broadcast="numpy"} : f32[2,3]
+      %p = MatMul(%x, %d) {transpose_a=false, transpose_b=true} : f32[1,2]
+      %b = Const() {value=[0.7,0.9]} : f32[2]
+      %y = Add(%p, %b) {auto_broadcast="numpy"} : f32[1,2]
+      return %y
+    }""")
+    assert compress_to_fp16(graph, Trace()) == 0

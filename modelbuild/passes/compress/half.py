@@ -81,14 +81,27 @@ def precise_values(graph: Graph) -> frozenset[Value]:
 
 
 def precise_inputs(node: Node[Op]) -> tuple[int, ...]:
-    """The inputs of a node that must keep their digits; the scale and zero point of a dequantisation among them."""
-    if isinstance(node.op, ops.Multiply | ops.Subtract) and any(map(_from_integers, node.inputs)):
+    """The inputs of a node that must keep their digits.
+
+    The scale and zero point of a dequantisation are among them, and the bias of a product with quantised weights: the
+    sum is in steps of the scales, and a bias rounded to f16 is some steps off.
+    """
+    if isinstance(node.op, ops.Multiply | ops.Subtract) and any(map(_is_dequantized, node.inputs)):
+        return tuple(range(len(node.inputs)))
+    if isinstance(node.op, ops.Add) and any(map(_is_quantized_product, node.inputs)):
         return tuple(range(len(node.inputs)))
     return tuple(i for i in node.op.precise_inputs if i < len(node.inputs))
 
 
-def _from_integers(value: Value) -> bool:
+def _is_quantized_product(value: Value) -> bool:
     node = value.producer
-    if isinstance(node.op, ops.Subtract):
-        return any(map(_from_integers, node.inputs))
+    products = ops.Convolution | ops.GroupConvolution | ops.ConvolutionBackpropData | ops.MatMul
+    return isinstance(node.op, products) and _is_dequantized(node.inputs[1])
+
+
+def _is_dequantized(value: Value) -> bool:
+    """Whether this is Convert [-> Subtract] [-> Multiply] [-> Reshape] of integers."""
+    node = value.producer
+    if isinstance(node.op, ops.Subtract | ops.Multiply | ops.Reshape):
+        return _is_dequantized(node.inputs[0])
     return isinstance(node.op, ops.Convert) and not node.inputs[0].fact.dtype.is_real
