@@ -65,13 +65,13 @@ BodyMaker = Callable[[SourceGraph, "Sequence[Fact]"], Body]
 class Build:
     """Makes graph nodes that remember which source node they came from."""
 
-    __slots__ = ("_body", "_named", "opset", "source")
+    __slots__ = ("_body", "notes", "opset", "source")
 
     def __init__(self, source: SourceNode, opset: int, body: BodyMaker) -> None:
         self.source = source
         self.opset = opset
         self._body = body
-        self._named = 0
+        self.notes: list[str] = []
 
     @property
     def layer(self) -> str:
@@ -112,6 +112,10 @@ class Build:
     def refuse(self, why: str) -> Refusal:
         """The error to raise where this node cannot be translated."""
         return Refusal(why)
+
+    def note(self, what: str) -> None:
+        """Tell a person what became of this node."""
+        self.notes.append(f"{self.origin} {what}")
 
     def rank(self, value: Value, what: str = "input") -> int:
         """The rank of ``value``; refuses where it is unknown."""

@@ -53,7 +53,7 @@ class _Translator:
         self.handlers = handlers
         self.functions = Functions(model.functions)
         self.fallback = fallback
-        self._expanded: dict[str, None] = {}
+        self._notes: dict[str, None] = {}
         self._refused: dict[str, _Refused] = {}
         self._symbols = _Symbols()
 
@@ -81,7 +81,7 @@ class _Translator:
         outputs = self._tensors(source, self._translate_nodes(scope))
         graph = Graph(inputs, outputs, name=source.name or "model")
         graph.forget_strangers()
-        graph.notes += [f"{name} is translated by its definition: there is no handler" for name in self._expanded]
+        graph.notes += self._notes
         return graph
 
     def body(self, source: SourceGraph, facts: Sequence[Fact], outer: _Scope) -> Body:
@@ -137,6 +137,7 @@ class _Translator:
             return
         build = Build(node, opset, lambda graph, facts: self.body(graph, facts, scope))
         values = self.handlers.translate(handler, build, inputs)
+        self._notes |= dict.fromkeys(build.notes)
         for i, name in enumerate(node.outputs):
             if not name:
                 continue
@@ -153,7 +154,7 @@ class _Translator:
         found = self.fallback.find(node, scope.opsets, facts) if self.fallback else None
         if found is None:
             raise Refusal("no translation")
-        self._expanded[_shown(node, scope.opset(node))] = None
+        self._notes[f"{_shown(node, scope.opset(node))} is translated by its definition: there is no handler"] = None
         return found
 
     def _call(
