@@ -6,7 +6,8 @@ doit decides *whether* something runs, the store remembers *what* it gave. Losin
 everything up once; ``doit forget`` does the same. Tasks depend on each other by name only: no file of ours is hashed
 by doit.
 
-doit's exit codes: 0 all is well, 1 a task failed, 2 a task broke, 3 the manifest (or the command line) is wrong.
+doit's exit codes: 0 all is well; 1 a task failed; 2 a task broke, or with ``-c`` one waited for another that failed;
+3 the manifest or the command line is wrong.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from doit.exceptions import BaseFail, InvalidDodoFile, TaskFailed, UnmetDependen
 from doit.reporter import ConsoleReporter
 from doit.task import Task
 
-from modelbuild import telling
+from modelbuild import disk, telling
 from modelbuild.errors import BuildError, ManifestError
 from modelbuild.manifest import Manifest, Model, Variant, load
 from modelbuild.project import MANIFEST, REPORTS, Checkout, names, place
@@ -44,7 +45,11 @@ def __getattr__(name: str) -> Any:
     if name != "DOIT_CONFIG":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     cache_folder = Path("cache")
-    cache_folder.mkdir(exist_ok=True)
+    try:
+        with disk.explained(cache_folder):
+            cache_folder.mkdir(exist_ok=True)
+    except BuildError as error:
+        raise InvalidDodoFile(str(error)) from error
     return {
         # Two builds at once: sqlite keeps what both record. And it writes nothing when there is nothing to write.
         "backend": "sqlite3",

@@ -83,6 +83,7 @@ class Checkout:
         self._code = Code(self._memo)
         self._runs = Runs(self.cache / "runs")
         self.sources = Sources(manifest.root, self.cache, self._memo, offline=offline)
+        self._environments: dict[tuple[tuple[str, ...], tuple[str, ...]], Digest] = {}
         self._touched: list[Variant] = []
         self._heard = threading.local()
         self._pool: Pool | None = None
@@ -192,14 +193,24 @@ class Checkout:
     ) -> Digest:
         return digest.of_data(
             {
-                "code": {module: self._code.of_module(module) for module in code},
-                "versions": {name: version_of(name) for name in versions},
-                "modelbuild": __version__,
+                "environment": self._environment(tuple(code), tuple(versions)),
                 "model": repr(replace(self.model(variant), place="")),
                 "variant": repr(variant),
                 "sources": [[file.name, file.sha256] for file in sources],
             }
         )
+
+    def _environment(self, code: tuple[str, ...], versions: tuple[str, ...]) -> Digest:
+        """Of everything but the manifest and the sources; nearly always the same for all artifacts."""
+        if (code, versions) not in self._environments:
+            self._environments[code, versions] = digest.of_data(
+                {
+                    "code": {module: self._code.of_module(module) for module in code},
+                    "versions": {name: version_of(name) for name in versions},
+                    "modelbuild": __version__,
+                }
+            )
+        return self._environments[code, versions]
 
     # ---- making ----
 
