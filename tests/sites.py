@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
@@ -85,6 +86,7 @@ class Site:
 
     def files(self) -> dict[str, tuple[int, int, int]]:
         """Every file and folder with what tells whether it was touched."""
+        gc.collect()  # a store of this process takes its drafts away when it is collected
         found = sorted(self.root.rglob("*"))
         return {
             str(path.relative_to(self.root)): (stat.st_ino, stat.st_mtime_ns, stat.st_ctime_ns)

@@ -149,3 +149,13 @@ def test_a_half_written_line_is_news_once_it_is_whole(tmp_path: Path) -> None:
     path.write_bytes(line)
     assert journal.news() == [b"all of it"]
     assert journal.news() == []
+
+
+def test_a_deferred_memo_writes_nothing_before_it_is_told(old: Path, how: Counting, tmp_path: Path) -> None:
+    path = tmp_path / "memo"
+    deferred = Memo(path, deferred=True)
+    deferred.of(old, how)
+    assert not path.exists()
+    deferred.keep()
+    Memo(path).of(old, how)
+    assert how.calls == 1
