@@ -18,6 +18,9 @@ from modelbuild.tensor.storage import PIECE, Tensor
 SHORT = 256
 """Contents up to this size are remembered as they are; of longer ones, a hash of so many bytes at their start."""
 
+TINY, WORD = 64, 8
+"""Of contents up to so many bytes the parts are remembered too, in steps of an i64."""
+
 NOTHING = b"\0"
 """What stands for a tensor without elements: a constant of the IR has at least one byte."""
 
@@ -74,8 +77,17 @@ class Weights:
         content = b"".join(tensor.chunks()) or NOTHING
         place = self._short.get(content)
         if place is None:
-            place = self._short[content] = self._append([memoryview(content)], max(size, len(NOTHING)))
+            place = self._append([memoryview(content)], max(size, len(NOTHING)))
+            self._remember(content, place)
         return place
+
+    def _remember(self, content: bytes, place: Place) -> None:
+        """Note ``content``, and the parts of a list of integers: an axis lies in a list of axes."""
+        self._short[content] = place
+        if len(content) <= TINY:
+            for begin in range(0, len(content), WORD):
+                for end in range(begin + WORD, len(content) + 1, WORD):
+                    self._short.setdefault(content[begin:end], Place(place.offset + begin, end - begin))
 
     def _place_long(self, tensor: Tensor, size: int) -> Place:
         pieces = iter(tensor.chunks())

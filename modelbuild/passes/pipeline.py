@@ -10,6 +10,7 @@ from modelbuild.graph import Graph, verify
 from modelbuild.passes.fold import constants
 from modelbuild.passes.fuse import batch_norm, matmul, scale, transpose
 from modelbuild.passes.normalize import branches, idle
+from modelbuild.passes.share import share_equal_nodes
 from modelbuild.rewrite import Rule, Trace, apply
 
 # Folding decides conditions and shapes, and what is decided makes more to fold: one set.
@@ -29,7 +30,12 @@ def fuse(graph: Graph, trace: Trace) -> None:
     apply(FUSE, graph, trace)
 
 
-PHASES: Final = {"normalize": normalize, "fuse": fuse}
+def share(graph: Graph, trace: Trace) -> None:
+    """Last, because a node with several users is left alone by the rules before."""
+    share_equal_nodes(graph, trace)
+
+
+PHASES: Final = {"normalize": normalize, "fuse": fuse, "share": share}
 """The phases, in the order in which they run."""
 
 DEFAULT: Final = tuple(PHASES)

@@ -1,4 +1,4 @@
-"""A transposition that moves only axes of extent one is a reshape, which costs nothing at run time."""
+"""Transpositions that undo each other, and those that only look like ones."""
 
 from __future__ import annotations
 
@@ -36,4 +36,19 @@ def _target(shape: Shape, axes: list[int]) -> list[int] | None:
     return target if target.count(-1) <= 1 else None
 
 
-RULES = (reshape_instead,)
+first_order = constant()
+first = of(ops.Transpose, x, first_order, shared=True)
+second = of(ops.Transpose, first, order)
+
+
+@rule(second)
+def merge_transposes(m: Match, g: Rewriter) -> Value | None:
+    """Transpose(Transpose(x, p), q)  ->  Transpose(x, p[q]), or x"""
+    inner, outer = (m[key].numpy().tolist() for key in (first_order, order))
+    if not inner or not outer:
+        return None
+    both = [inner[axis] for axis in outer]
+    return m[x] if both == sorted(both) else g(ops.Transpose(), m[x], g.ints(both))
+
+
+RULES = (merge_transposes, reshape_instead)

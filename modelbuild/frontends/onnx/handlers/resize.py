@@ -79,6 +79,9 @@ def resize(
     return by_scales(build, x, scales, chosen, how)
 
 
+IMAGE = (0, 1, 2, 3)
+
+
 @dataclass(frozen=True, slots=True)
 class Filter:
     """How elements between elements are made."""
@@ -109,6 +112,8 @@ def by_scales(build: Build, x: Value, scales: Value, axes: Ints | None, how: Fil
     changed = [i for i, factor in enumerate(factors) if factor != 1]
     if not changed:
         return x
+    if axes == IMAGE and changed == [2, 3]:  # all axes of an image need not be named
+        return build(how.op(ShapeSource.SCALES), x, build.const(factors.astype(np.float32)))
     kept = build.const(factors[changed].astype(np.float32))
     return build(how.op(ShapeSource.SCALES), x, kept, build.ints(*(axes[i] for i in changed)))
 
