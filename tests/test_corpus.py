@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from corpus import CORPUS, models
 
 import modelbuild
 from modelbuild.tensor.dtype import Array
-from corpus import CORPUS, models
 
 GOLDEN = Path(__file__).with_name("golden") / "corpus.json"
 
