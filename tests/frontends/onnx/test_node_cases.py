@@ -35,6 +35,7 @@ FAMILIES = frozenset(
         "reduction",
         "resize",
         "signal",
+        "training",
     }
 )
 OPERATORS = {name for _, name, _, handler in table if handler.__module__.rpartition(".")[2] in FAMILIES}

@@ -21,6 +21,7 @@ from modelbuild.frontends.onnx.handlers import (
     ml_features,
     ml_linear,
     ml_trees,
+    ngrams,
     normalization,
     optional,
     ordering,
@@ -35,6 +36,7 @@ from modelbuild.frontends.onnx.handlers import (
     shape,
     signal,
     slicing,
+    training,
 )
 
 __all__ = [
@@ -58,6 +60,7 @@ __all__ = [
     "ml_features",
     "ml_linear",
     "ml_trees",
+    "ngrams",
     "normalization",
     "optional",
     "ordering",
@@ -72,4 +75,5 @@ __all__ = [
     "shape",
     "signal",
     "slicing",
+    "training",
 ]
