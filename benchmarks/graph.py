@@ -1,0 +1,248 @@
+"""The build graph at a thousand models: 1,000 x 2 devices x 2 precisions, small real conversions made here.
+
+usage: python benchmarks/graph.py [--models 1000] [--runs 3] [--large 500] [--folder FOLDER]
+
+Writes a table: what `doit` takes, whole process, beside bare doit with as many trivial tasks. Where something had to
+run, the stages that ran are counted from what the build has recorded. The runtimes are hidden: what is measured is the
+build, not the proof of its answers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+PACKAGE = Path(__file__).parent.parent / "modelbuild"
+ARTIFACTS_PER_MODEL = 4
+_LAST_LINES = 20
+DODO = "from modelbuild.tasks import DOIT_CONFIG, task_build, task_report, task_source  # noqa: F401\n"
+BARE = """
+from doit.tools import run_once
+
+def nothing():
+    return None
+
+def task_trivial():
+    for number in range({tasks}):
+        yield {{"name": str(number), "actions": [nothing], "uptodate": [run_once]}}
+"""
+
+
+class Cost(NamedTuple):
+    seconds: float
+    megabytes: float
+
+
+class Site:
+    """A checkout of ``models`` small models for two targets in two precisions."""
+
+    def __init__(self, root: Path, models: int) -> None:
+        self.root = root
+        (root / "src").mkdir(parents=True)
+        (root / "dodo.py").write_text(DODO)
+        hidden = root / "hidden"
+        hidden.mkdir()
+        (hidden / "sitecustomize.py").write_text("import sys\nsys.modules['openvino'] = None\n")
+        package = root.parent / "package"
+        if not package.exists():  # a copy: whoever edits the code meanwhile would change what is measured
+            shutil.copytree(PACKAGE, package / PACKAGE.name, ignore=shutil.ignore_patterns("__pycache__"))
+        self._environment = {**os.environ, "PYTHONPATH": f"{package}{os.pathsep}{hidden}"}
+        self._environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        self._ids = [f"m{number:04}" for number in range(models)]
+        for number, name in enumerate(self._ids):
+            self.change(name, number)
+        self.write(static_shapes=False)
+
+    def change(self, name: str, seed: int) -> None:
+        _small_model(self.root / "src" / f"{name}.onnx", seed)
+
+    def write(self, *, static_shapes: bool) -> None:
+        said = {
+            "version": 1,
+            "defaults": {"targets": ["cpu", "edge"], "precisions": ["FP32", "FP16"]},
+            "targets": {"edge": {"device": "GPU", "static_shapes": static_shapes, "precisions": ["FP32", "FP16"]}},
+            "models": {name: {"source": {"path": f"src/{name}.onnx"}} for name in self._ids},
+        }
+        (self.root / "models.yaml").write_text(json.dumps(said))
+
+    def doit(self, *arguments: str) -> Cost:
+        return _run([sys.executable, "-m", "doit", *arguments], self.root, self._environment)
+
+    def events(self) -> list[dict[str, str | float]]:
+        """What was recorded since the last call."""
+        runs = sorted((self.root / "cache" / "runs").glob("*.jsonl"))
+        found = [json.loads(line) for path in runs for line in path.read_text().splitlines()]
+        for path in runs:
+            path.unlink()
+        return found
+
+    def ran(self) -> str:
+        counts = Counter(event["stage"] for event in self.events() if event["what"] == "made")
+        return ", ".join(f"{stage} x{count}" for stage, count in counts.items()) or "no stage"
+
+    def lose_all_but_the_store(self) -> None:
+        shutil.rmtree(self.root / "build")
+        (self.root / "cache" / "store").rename(self.root / "store")
+        shutil.rmtree(self.root / "cache")
+        (self.root / "cache").mkdir()
+        (self.root / "store").rename(self.root / "cache" / "store")
+
+
+def _small_model(path: Path, seed: int) -> None:
+    """Two layers of a perceptron, other weights for every ``seed``."""
+    random = np.random.default_rng(seed)
+
+    def weights(name: str, *shape: int) -> onnx.TensorProto:
+        return numpy_helper.from_array(random.standard_normal(shape, np.float32), name)
+
+    graph = helper.make_graph(
+        [
+            helper.make_node("Gemm", ["x", "w1", "b1"], ["h"]),
+            helper.make_node("Relu", ["h"], ["r"]),
+            helper.make_node("Gemm", ["r", "w2", "b2"], ["l"]),
+            helper.make_node("Softmax", ["l"], ["y"]),
+        ],
+        "small",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 32])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 8])],
+        [weights("w1", 32, 16), weights("b1", 16), weights("w2", 16, 8), weights("b2", 8)],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+
+
+def _large_model(path: Path, megabytes: int) -> None:
+    """Products with square matrices of 16 MB each."""
+    random = np.random.default_rng(0)
+    count = max(1, megabytes // 16)
+    nodes = [helper.make_node("MatMul", [f"x{n}", f"w{n}"], [f"x{n + 1}"]) for n in range(count)]
+    shape = [1, 2048]
+    graph = helper.make_graph(
+        nodes,
+        "large",
+        [helper.make_tensor_value_info("x0", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info(f"x{count}", TensorProto.FLOAT, shape)],
+        [numpy_helper.from_array(random.standard_normal((2048, 2048), np.float32), f"w{n}") for n in range(count)],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+
+
+def _run(command: list[str], folder: Path, environment: dict[str, str]) -> Cost:
+    """Seconds and peak resident megabytes of one process (or of the biggest of its children)."""
+    with tempfile.TemporaryFile() as output:
+        started = time.perf_counter()
+        actions = [(os.POSIX_SPAWN_DUP2, output.fileno(), 1), (os.POSIX_SPAWN_DUP2, output.fileno(), 2)]
+        here = Path.cwd()
+        os.chdir(folder)
+        pid = os.posix_spawn(command[0], command, environment, file_actions=actions)
+        os.chdir(here)
+        _, status, usage = os.wait4(pid, 0)
+        seconds = time.perf_counter() - started
+        if status:
+            output.seek(0)
+            last = output.read().decode().splitlines()[-_LAST_LINES:]
+            raise SystemExit("\n".join([f"{' '.join(command)} failed", *last]))
+    return Cost(seconds, usage.ru_maxrss / 1024)
+
+
+def _median(measure: Callable[[], Cost], runs: int) -> Cost:
+    costs = [measure() for _ in range(runs)]
+    return Cost(statistics.median(c.seconds for c in costs), max(c.megabytes for c in costs))
+
+
+def _bare(root: Path, tasks: int, runs: int) -> tuple[Cost, Cost]:
+    """The first run and a later run of doit with as many tasks that do nothing."""
+    root.mkdir()
+    (root / "dodo.py").write_text(BARE.format(tasks=tasks))
+    command = [sys.executable, "-m", "doit"]
+    first = _run(command, root, dict(os.environ))
+    return first, _median(lambda: _run(command, root, dict(os.environ)), runs)
+
+
+def rows(root: Path, models: int, runs: int) -> Iterator[tuple[str, str]]:
+    artifacts = models * ARTIFACTS_PER_MODEL
+    tasks = artifacts + 2 * models + 3
+    bare_first, bare = _bare(root / "bare", tasks, runs)
+    yield f"bare doit, {tasks:,} trivial tasks", f"first {bare_first.seconds:.2f} s, then {bare.seconds:.2f} s"
+
+    serial = Site(root / "serial", models)
+    one = serial.doit()
+    converting = sum(float(event["seconds"]) for event in serial.events() if event["what"] == "made")
+    said = f"{one.seconds:.1f} s, of which {converting:.1f} s in stages, {one.megabytes:.0f} MB"
+    yield f"first build of {artifacts:,} artifacts, one process", said
+    shutil.rmtree(serial.root)
+
+    site = Site(root / "site", models)
+    two = site.doit("-n", "2")
+    site.events()
+    ratio = (two.seconds - bare_first.seconds) / converting
+    said = f"{two.seconds:.1f} s: {ratio:.2f} of the summed stages, plus bare doit; {two.megabytes:.0f} MB"
+    yield "first build, -n 2 (asked: 0.7)", said
+
+    time.sleep(2)  # the files are old enough to be known by their time stamps
+    site.doit()
+    nothing = _median(site.doit, runs)
+    ratio = nothing.seconds / bare.seconds
+    said = f"{nothing.seconds:.2f} s: {ratio:.2f} times bare doit; {nothing.megabytes:.0f} MB; {site.ran()}"
+    yield "nothing changed (asked: 2 s, 2 times, 250 MB)", said
+
+    site.change("m0000", models)
+    changed = site.doit()
+    own = changed.seconds - nothing.seconds
+    yield "one source changed", f"{changed.seconds:.2f} s: {own:.2f} s above nothing changed; {site.ran()}"
+
+    site.write(static_shapes=True)
+    default = site.doit()
+    yield "an option of half of them changed", f"{default.seconds:.1f} s; {site.ran()}"
+
+    site.lose_all_but_the_store()
+    restored = site.doit()
+    each = (restored.seconds - bare_first.seconds) / artifacts * 1000
+    said = f"{restored.seconds:.1f} s: {each:.2f} ms an artifact above bare doit's first run; {site.ran()}"
+    yield "only the store is left (asked: 2 ms)", said
+    shutil.rmtree(site.root)
+
+
+def large_rows(root: Path, megabytes: int) -> Iterator[tuple[str, str]]:
+    site = Site(root / "large", 1)
+    _large_model(site.root / "src" / "m0000.onnx", megabytes)
+    converted = site.doit()
+    site.lose_all_but_the_store()
+    restored = site.doit()
+    ratio = converted.seconds / restored.seconds
+    said = f"{converted.seconds:.2f} s to convert, {restored.seconds:.2f} s from the store: {ratio:.1f} times faster"
+    yield f"one model of {megabytes} MB (asked: 5 times)", f"{said}; {site.ran()}"
+    shutil.rmtree(site.root)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", type=int, default=1000)
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--large", type=int, default=500, metavar="MB", help="size of one large model; 0 for none")
+    parser.add_argument("--folder", type=Path, help="where to work, on the disk that is to be measured")
+    given = parser.parse_args()
+    print("| | measured |\n|---|---|")
+    with tempfile.TemporaryDirectory(dir=given.folder) as folder:
+        for what, said in rows(Path(folder), given.models, given.runs):
+            print(f"| {what} | {said} |", flush=True)
+        if given.large:
+            for what, said in large_rows(Path(folder), given.large):
+                print(f"| {what} | {said} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
