@@ -39,16 +39,18 @@ def fold_constants(m: Match, g: Rewriter) -> tuple[Value, ...] | Skip | None:
 
 
 def is_quantized(value: Value) -> bool:
-    """Whether this is Const -> Convert [-> Subtract] [-> Multiply] [-> Reshape] from a list of integers of few bits.
+    """Whether this is Const -> Convert [-> Subtract] [-> Multiply] [-> Reshape] from a matrix of integers of few bits.
 
-    Runtimes compute in integers where weights are written so.
+    Runtimes compute in integers where weights are written so. Vectors, as the parameters of a normalisation, are not
+    multiplied with anything in integers, and are worth more as one constant.
     """
     node = value.producer
     match node.op:
         case ops.Convert(destination_type=to):
             (source,) = node.inputs
             few = source.fact.dtype.is_integer and source.fact.dtype.bits <= 8
-            return isinstance(source.producer.op, Const) and few and to.is_real and source.fact.shape != ()
+            is_matrix = source.fact.rank is not None and source.fact.rank > 1
+            return isinstance(source.producer.op, Const) and few and to.is_real and is_matrix
         case ops.Subtract() | ops.Multiply() | ops.Reshape():
             return is_quantized(node.inputs[0])
     return False
