@@ -119,10 +119,11 @@ class Site:
             hidden.mkdir(exist_ok=True)
             (hidden / "sitecustomize.py").write_text("import sys\nsys.modules['openvino'] = None\n")
         path = [str(REPOSITORY), *([] if prove else [str(hidden)])]
+        inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
         return subprocess.run(
             [sys.executable, "-m", *command],
             cwd=self.root,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(path), **environment},
+            env={**inherited, "PYTHONPATH": os.pathsep.join(path), **environment},
             capture_output=True,
             text=True,
             timeout=120,

@@ -26,11 +26,9 @@ def site(tmp_path: Path, known_code: Path) -> Site:
 
 @pytest.fixture
 def built(finished: Site, tmp_path: Path) -> Site:
-    """A checkout in which all is built, noted as if it had been built at this place."""
+    """A copy of a checkout in which all is built: nothing that is noted knows where it lies."""
     copy = Site(tmp_path / "site")
     shutil.copytree(finished.root, copy.root, dirs_exist_ok=True)
-    done = copy.doit()
-    assert "4 up to date" in done.stdout, done.stdout + done.stderr
     list(copy.events())
     return copy
 
