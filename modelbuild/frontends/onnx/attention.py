@@ -12,7 +12,7 @@ from modelbuild.frontends.handlers import Build
 from modelbuild.frontends.onnx.shapes import converted, number, shape_of
 from modelbuild.graph import Value
 from modelbuild.tensor.dtype import ElementType
-from modelbuild.tensor.shape import decide_equal
+from modelbuild.tensor.shape import UNKNOWN, decide_equal
 
 NOTHING = float("-inf")
 """The score of a key that is not seen."""
@@ -141,20 +141,28 @@ def join_heads(build: Build, x: Value) -> Value:
     return build(ops.Reshape(special_zero=True), moved, build.ints(0, 0, -1))
 
 
-def repeated_heads(build: Build, x: Value, heads: int) -> Value:
-    """Each of the heads so often that there are ``heads``; the repetitions of one stay together."""
-    known = x.fact.shape[1] if x.fact.shape else None
-    if not isinstance(known, int) or not known or heads % known:
-        raise build.refuse(f"{heads} heads of queries share {known} of {x.fact}")
-    if known == heads:
+def repeated_heads(build: Build, x: Value, q: Value) -> Value:
+    """Each head of ``x`` so often that there are as many as of ``q``; the repetitions of one stay together."""
+    known, wanted = (v.fact.shape[1] if v.fact.shape else UNKNOWN for v in (x, q))
+    if decide_equal(known, wanted):
         return x
+    if isinstance(known, int) and isinstance(wanted, int) and (not known or wanted % known):
+        raise build.refuse(f"{wanted} heads of queries share {known} of {x.fact}")
+    heads = extents_of(build, q, 1)
+    times = build(ops.Divide(), heads, extents_of(build, x, 1))
     apart = build(ops.Unsqueeze(), x, build.ints(2))
-    wide = build(ops.Broadcast("bidirectional"), apart, build.ints(1, 1, heads // known, 1, 1))
-    return build(ops.Reshape(special_zero=False), wide, heads_shape(build, x, heads))
+    wide = build(ops.Broadcast("bidirectional"), apart, build(ops.Concat(0), build.ints(1, 1), times, build.ints(1, 1)))
+    shape = build(ops.Concat(0), extents_of(build, x, 0), heads, extents_of(build, x, 2, 3))
+    return build(ops.Reshape(special_zero=False), wide, shape)
 
 
-def heads_shape(build: Build, x: Value, heads: int) -> Value:
-    return build(ops.Concat(0), extents_of(build, x, 0), build.ints(heads), extents_of(build, x, 2, 3))
+def usual_scale(build: Build, q: Value) -> Value:
+    """One over the root of the size of a head."""
+    size = q.fact.shape[3] if q.fact.shape else UNKNOWN
+    if isinstance(size, int):
+        return number(build, size**-0.5, q)
+    root = build(ops.Sqrt(), converted(build, extent(build, q, 3), q.fact.dtype))
+    return build(ops.Divide(), number(build, 1, q), root)
 
 
 # --- positions -------------------------------------------------------------------------------------------------------

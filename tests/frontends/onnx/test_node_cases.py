@@ -22,6 +22,7 @@ from modelbuild.tensor.dtype import Array
 FAMILIES = frozenset(
     {
         "activation",
+        "attention",
         "control",
         "convolution",
         "detection",

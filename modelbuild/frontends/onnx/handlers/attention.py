@@ -14,13 +14,13 @@ from modelbuild.frontends.onnx.attention import (
     extent,
     fused,
     join_heads,
-    known_extent,
     lag,
     reaching,
     repeated_heads,
     rotated,
     spelled_out,
     split_heads,
+    usual_scale,
     within,
     zero_where_blind,
 )
@@ -85,12 +85,11 @@ def attention_25(
     if not plainly_causal:
         right = 0 if is_causal else right_window_size
         mask = _mask(build, q, k, attn_mask, nonpad_kv_seqlen, offset, left=left_window_size, right=right)
-    heads = known_extent(build, q, 1, "number of heads")
-    k, v = repeated_heads(build, k, heads), repeated_heads(build, v, heads)
+    k, v = repeated_heads(build, k, q), repeated_heads(build, v, q)
     if softcap or softmax_precision or build.wants(3) or v.fact.dtype is not q.fact.dtype:
         if plainly_causal:
             mask = Mask(within(build, lag(build, q, k), right=0))
-        factor = number(build, scale, q) if scale is not None else _usual_scale(build, q)
+        factor = number(build, scale, q) if scale is not None else usual_scale(build, q)
         precision = type_named(build, softmax_precision) if softmax_precision else None
         guarded = attn_mask is not None or nonpad_kv_seqlen is not None or left_window_size >= 0
         steps = spelled_out(build, q, k, v, mask, scale=factor, softcap=softcap, precision=precision, guarded=guarded)
@@ -99,10 +98,6 @@ def attention_25(
         y, scores = fused(build, q, k, v, mask, scale=scale, causal=plainly_causal), None
         y = zero_where_blind(build, y, mask)
     return join_heads(build, y) if flat else y, *present, scores
-
-
-def _usual_scale(build: Build, q: Value) -> Value:
-    return number(build, known_extent(build, q, 3, "size of a head") ** -0.5, q)
 
 
 def _step(build: Build, steps: Steps, mode: int) -> Value:

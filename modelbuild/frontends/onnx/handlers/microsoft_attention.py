@@ -20,6 +20,7 @@ from modelbuild.frontends.onnx.attention import (
     rotated,
     spelled_out,
     split_heads,
+    usual_scale,
     within,
 )
 from modelbuild.frontends.onnx.handlers.activation import MICROSOFT
@@ -240,7 +241,7 @@ def _bias_parts(build: Build, bias: Value, query: Value, value: Value | None) ->
 
 
 def _scale(build: Build, q: Value, scale: float) -> Value:
-    return number(build, scale or known_extent(build, q, 3, "size of a head") ** -0.5, q)
+    return number(build, scale, q) if scale else usual_scale(build, q)
 
 
 # --- GroupQueryAttention ---------------------------------------------------------------------------------------------
@@ -283,7 +284,7 @@ def group_query_attention(
         index = None if _alone(past_key) else _cache_index(build, past_key, k, past, total_sequence_length)
         k, v = (_appended(build, old, new, past, index) for old, new in ((past_key, k), (past_value, v)))
     present = k, v
-    k, v = repeated_heads(build, k, num_heads), repeated_heads(build, v, num_heads)
+    k, v = repeated_heads(build, k, q), repeated_heads(build, v, q)
     mask = Mask() if attention_bias is None else Mask(bias=converted(build, attention_bias, q.fact.dtype))
     if smooth_softmax == 1 and head_sink is None:
         head_sink = number(build, 0, q)
