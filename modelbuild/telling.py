@@ -61,6 +61,7 @@ class Screen:
         self._running: dict[tuple[str, str], None] = {}
         self._moving: Any = None
         self._is_live = self._stream.isatty() and "CI" not in os.environ
+        self._owner = os.getpid()
 
     def line(self, text: str) -> None:
         with self._lock:
@@ -106,7 +107,9 @@ class Screen:
 
     def _move(self) -> None:
         """Have the last line say what runs; none if nothing does."""
-        if not self._is_live:
+        if (
+            not self._is_live or os.getpid() != self._owner
+        ):  # the forks of `doit -P process` would write over each other
             return
         if not self._running:
             if self._moving is not None:
