@@ -7,6 +7,7 @@ from typing import Final
 
 from modelbuild.errors import UsageError
 from modelbuild.graph import Graph, verify
+from modelbuild.passes.compress.indices import narrow_indices
 from modelbuild.passes.fold import constants
 from modelbuild.passes.fuse import batch_norm, matmul, scale, transpose
 from modelbuild.passes.normalize import branches, idle
@@ -32,6 +33,7 @@ def fuse(graph: Graph, trace: Trace) -> None:
 
 def share(graph: Graph, trace: Trace) -> None:
     """Last, because a node with several users is left alone by the rules before."""
+    narrow_indices(graph, trace)
     share_equal_nodes(graph, trace)
 
 
