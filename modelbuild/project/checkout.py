@@ -22,6 +22,7 @@ from modelbuild.stages import Build, Event
 from modelbuild.stages.event import unheard
 from modelbuild.stages.history import History
 from modelbuild.stages.key import Code, version_of
+from modelbuild.stages.look import Look
 from modelbuild.stages.names import PROOF, SUMMARY, TRACE
 from modelbuild.store import LocalStore
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from modelbuild.manifest import Manifest, Model, Variant
     from modelbuild.plan import Artifact
     from modelbuild.project.delivery import Delivery
+    from modelbuild.project.reporting import Entry
     from modelbuild.stages import Answer, Forecast, Job, Listener
     from modelbuild.stages.pool import Pool
 
@@ -225,11 +227,16 @@ class Checkout:
         """
         artifact = self.artifact(variant)
         build = self._build if threading.current_thread() is threading.main_thread() else self._pooled(artifact)
+        look = Look()
         with self._hearing() as heard:
-            answers = {job.stage.name: build.ensure(job, timeout=timeout) for job in self._jobs(artifact)}
-            answers["package"] = build.deliver(artifact.package, artifact.files, self.folder(variant), timeout=timeout)
+            answers = {
+                job.stage.name: build.ensure(job, timeout=timeout, look=look) for job in self._before_delivery(artifact)
+            }
+            answers["package"] = build.deliver(
+                artifact.package, artifact.files, self.folder(variant), timeout=timeout, look=look
+            )
         blobs = {name: answers["package"].blob(output) for name, output in artifact.files.items()}
-        self._note_for_report(artifact, build, answers["package"])
+        self._note_for_report(artifact, build, answers["package"], look)
         self._note(
             artifact,
             {name: answer.key.digest for name, answer in answers.items()},
@@ -246,7 +253,10 @@ class Checkout:
 
     def _jobs(self, artifact: Artifact) -> list[Job]:
         """All that is asked for an artifact; what is delivered comes last."""
-        return [*([artifact.prove] if self.can_prove else []), artifact.describe, artifact.package]
+        return [*self._before_delivery(artifact), artifact.package]
+
+    def _before_delivery(self, artifact: Artifact) -> list[Job]:
+        return [*([artifact.prove] if self.can_prove else []), artifact.describe]
 
     def _note(self, artifact: Artifact, keys: Mapping[str, Digest], files: Mapping[str, tuple[int, str]]) -> None:
         code = self._code_of(artifact)
@@ -309,6 +319,12 @@ class Checkout:
 
     # ---- the report ----
 
+    def noted(self, variant: Variant) -> Entry | None:
+        """What was noted when this was last made here; whether it still holds, `stale` knows."""
+        from modelbuild.project import reporting
+
+        return reporting.read(self._entry(variant))
+
     def report_is_current(self) -> bool:
         return bool(stamp.read_plain(self._report_stamp) == self._report_note(self._reported()))
 
@@ -344,7 +360,7 @@ class Checkout:
             "files": [self._memo.of(path, digest.fast_of_file) if path.is_file() else None for path in files],
         }
 
-    def _note_for_report(self, artifact: Artifact, build: Build, package: Answer) -> None:
+    def _note_for_report(self, artifact: Artifact, build: Build, package: Answer, look: Look) -> None:
         from modelbuild import plan
         from modelbuild.project import reporting
 
@@ -353,9 +369,9 @@ class Checkout:
             variant,
             reporting.source_of(model, plan.framework(model), artifact.sources),
             package,
-            summary=build.content(artifact.describe, SUMMARY),
-            proof=build.content(artifact.prove, PROOF) if self.can_prove else None,
-            jobs=[self._build.forecast(job) for job in self._jobs(artifact)],
+            summary=build.content(artifact.describe, SUMMARY, look=look),
+            proof=build.content(artifact.prove, PROOF, look=look) if self.can_prove else None,
+            jobs=[self._build.forecast(job, look=look) for job in self._jobs(artifact)],
         )
         reporting.note(self._entry(variant), said)
 

@@ -19,6 +19,7 @@ from modelbuild.stages.history import History
 from modelbuild.stages.inputs import Answered, Inputs
 from modelbuild.stages.job import FileInput, Job, Source
 from modelbuild.stages.key import Code, Given, Key, key_of
+from modelbuild.stages.look import Look
 from modelbuild.stages.outputs import Outputs
 from modelbuild.stages.reason import Reason
 from modelbuild.stages.shelf import Origin, Shelf
@@ -53,9 +54,6 @@ class Answer:
 
 
 Outcome: TypeAlias = Literal["hit", "run", "unknown"]
-
-Read: TypeAlias = dict[Path, Fingerprint]
-"""The files read for one question. A file too young for the memo is read once for it, and once more at the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,60 +125,71 @@ class Build:
 
     # ---- asking ----
 
-    def forecast(self, job: Job) -> Forecast:
+    def forecast(self, job: Job, *, look: Look | None = None) -> Forecast:
         """What `ensure` would do and why. Runs nothing; reads input files whose digest is not known."""
-        return self._forecast(job, {})
+        return self._forecast(job, look or Look())
 
-    def _forecast(self, job: Job, read: Read) -> Forecast:
-        before = {role: self._forecast(source, read) for role, source in _jobs(job.inputs)}
+    def _forecast(self, job: Job, look: Look) -> Forecast:
+        before = {role: self._forecast(source, look) for role, source in _jobs(job.inputs)}
         first = tuple(str(forecast.job) for forecast in before.values() if forecast.record is None)
         if first:
             return Forecast(job, "unknown", Reason("follows", first), None, None, self._seconds_last(job), before)
         results = {role: forecast.record.results for role, forecast in before.items() if forecast.record is not None}
-        key = self._key(job, results, read)
+        key = self._key(job, results, look)
         record = self.store.record(key.digest)
         if record is not None and not self.store.missing(record):
             return Forecast(job, "hit", None, key, record, record.seconds, before)
         return Forecast(job, "run", self._why(job, key), key, record, self._seconds_last(job), before)
 
-    def recall(self, job: Job) -> Answer | None:
+    def recall(self, job: Job, *, look: Look | None = None) -> Answer | None:
         """The answer, if it is all there; None if something would have to run."""
-        return self._recall(job, {})
+        return self._recall(job, look or Look())
 
-    def ensure(self, job: Job, *, timeout: float | None = None) -> Answer:
+    def ensure(self, job: Job, *, timeout: float | None = None, look: Look | None = None) -> Answer:
         """The answer, made now if need be, and what it is made of too where that is lost.
 
         ``timeout`` in seconds holds for a run in the pool. Raises what stages raise, with notes on where.
         """
+        look = look or Look()
         try:
             if self._pool is not None:
-                return self.recall(job) or self._ask_pool(self._pool, job, timeout)
+                return self._recall(job, look) or self._ask_pool(self._pool, job, timeout)
             for _ in range(_HEALINGS):
                 try:
-                    return self._provide(job, {})
+                    return self._provide(job, look)
                 except Lost as lost:  # damaged, and set aside: a miss in the next round
                     again = str(lost)
             raise StoreError(f"{job}: {again} after it was made {_HEALINGS} times; check the disk")
         finally:
             self._tell_damage()
 
-    def deliver(self, job: Job, files: Mapping[str, str], folder: Path, *, timeout: float | None = None) -> Answer:
+    def deliver(
+        self,
+        job: Job,
+        files: Mapping[str, str],
+        folder: Path,
+        *,
+        timeout: float | None = None,
+        look: Look | None = None,
+    ) -> Answer:
         """Ensure ``job`` and lay ``files`` (name there -> output) out in ``folder``, all or nothing."""
 
         def lay_out(answer: Answer) -> Answer:
             deliver(self.store, {name: answer.blob(output) for name, output in files.items()}, folder)
             return answer
 
-        return self._healed(job, timeout, lay_out)
+        return self._healed(job, timeout, look or Look(), lay_out)
 
-    def content(self, job: Job, output: str, *, timeout: float | None = None) -> bytes:
+    def content(self, job: Job, output: str, *, timeout: float | None = None, look: Look | None = None) -> bytes:
         """Ensure ``job`` and read one of its outputs, a small one."""
-        return self._healed(job, timeout, lambda answer: self.store.path(answer.blob(output)).read_bytes())
+        return self._healed(
+            job, timeout, look or Look(), lambda answer: self.store.path(answer.blob(output)).read_bytes()
+        )
 
-    def _healed(self, job: Job, timeout: float | None, use: Callable[[Answer], T]) -> T:
+    def _healed(self, job: Job, timeout: float | None, look: Look, use: Callable[[Answer], T]) -> T:
         """What ``use`` makes of the answer; made again where its blobs turn out to be lost."""
         for _ in range(_HEALINGS):
-            answer = self.ensure(job, timeout=timeout)
+            answer = self.ensure(job, timeout=timeout, look=look)
             try:
                 return use(answer)
             except Lost as lost:
@@ -189,46 +198,50 @@ class Build:
 
     # ---- keys ----
 
-    def _resolve(self, job: Job, read: Read) -> Key | None:
+    def _resolve(self, job: Job, look: Look) -> Key | None:
         """The key of ``job`` as far as records tell: None when one before it has no answer yet."""
+        if job in look.keys:
+            return look.keys[job]
         results: dict[str, Given] = {}
         for role, source in _jobs(job.inputs):
-            key = self._resolve(source, read)
+            key = self._resolve(source, look)
             record = self.store.record(key.digest) if key is not None else None
             if record is None:
                 return None
             results[role] = record.results
-        return self._key(job, results, read)
+        return self._key(job, results, look)
 
-    def _key(self, job: Job, results: Mapping[str, Given], read: Read) -> Key:
-        files = {role: self._file(job, role, source, read).digest for role, source in _files(job.inputs)}
-        return key_of(job, self._code, {**results, **files})
+    def _key(self, job: Job, results: Mapping[str, Given], look: Look) -> Key:
+        if job not in look.keys:
+            files = {role: self._file(job, role, source, look).digest for role, source in _files(job.inputs)}
+            look.keys[job] = key_of(job, self._code, {**results, **files})
+        return look.keys[job]
 
-    def _file(self, job: Job, role: str, source: FileInput, read: Read) -> Fingerprint:
-        if source.path not in read:
+    def _file(self, job: Job, role: str, source: FileInput, look: Look) -> Fingerprint:
+        if source.path not in look.files:
             try:
-                read[source.path] = self._memo.fingerprint(source.path)
+                look.files[source.path] = self._memo.fingerprint(source.path)
             except SourceError as error:
                 error.add_note(f"input {role} of {job}")
                 raise
-        return read[source.path]
+        return look.files[source.path]
 
     # ---- making ----
 
-    def _provide(self, job: Job, read: Read) -> Answer:
-        return self._recall(job, read) or self._make(job, read)
+    def _provide(self, job: Job, look: Look) -> Answer:
+        return self._recall(job, look) or self._make(job, look)
 
-    def _recall(self, job: Job, read: Read) -> Answer | None:
-        key = self._resolve(job, read)
+    def _recall(self, job: Job, look: Look) -> Answer | None:
+        key = self._resolve(job, look)
         record = self.store.recall(key.digest) if key is not None else None
         return self._hit(job, key, record) if key is not None and record is not None else None
 
-    def _make(self, job: Job, read: Read) -> Answer:
-        answers = {role: self._provide(source, read) for role, source in _jobs(job.inputs)}
-        key = self._key(job, {role: answer.record.results for role, answer in answers.items()}, read)
+    def _make(self, job: Job, look: Look) -> Answer:
+        answers = {role: self._provide(source, look) for role, source in _jobs(job.inputs)}
+        key = self._key(job, {role: answer.record.results for role, answer in answers.items()}, look)
         if (record := self.store.recall(key.digest)) is not None:  # what came before was made anew, and is the same
             return self._hit(job, key, record)
-        answers |= {role: self._provide(source, read) for role, source in _jobs(job.aside)}
+        answers |= {role: self._provide(source, look) for role, source in _jobs(job.aside)}
         asked = time.perf_counter()
         with self.store.lock(key.digest, self._patience):
             waited = time.perf_counter() - asked
@@ -236,14 +249,14 @@ class Build:
                 self._tell("waited", job, key, seconds=waited)
             if (record := self.store.recall(key.digest)) is not None:
                 return self._hit(job, key, record)
-            return self._run(job, key, answers, read)
+            return self._run(job, key, answers, look)
 
-    def _run(self, job: Job, key: Key, answers: Mapping[str, Answer], read: Read) -> Answer:
+    def _run(self, job: Job, key: Key, answers: Mapping[str, Answer], look: Look) -> Answer:
         why = self._why(job, key)
         self._tell("run", job, key, why=str(why))
         started = time.perf_counter()
         try:
-            record = self._record(job, key, answers, read)
+            record = self._record(job, key, answers, look)
         except Lost:
             raise
         except Exception as error:
@@ -256,13 +269,13 @@ class Build:
         self._tell("made", job, key, why=str(why), seconds=seconds, size=record.size)
         return Answer(job, key, record, why, seconds)
 
-    def _record(self, job: Job, key: Key, answers: Mapping[str, Answer], read: Read) -> Record:
+    def _record(self, job: Job, key: Key, answers: Mapping[str, Answer], look: Look) -> Record:
         """Run the stage and publish what it made."""
         started = time.perf_counter()
-        mine = self._origin(job, key, read)
+        mine = self._origin(job, key, look)
         given: dict[str, Path | Answered] = {role: source.path for role, source in _files(job.sources)}
         given |= {
-            role: Answered(self._origin(answer.job, answer.key, read), answer.record, bool(answer.job.aside))
+            role: Answered(self._origin(answer.job, answer.key, look), answer.record, bool(answer.job.aside))
             for role, answer in answers.items()
         }
         # A stage gets params as the key has them: sorted names, lists for tuples, the same in every process.
@@ -279,8 +292,8 @@ class Build:
             self._shelf.put(mine, handed.name, handed.value, handed.copy)
         return record
 
-    def _origin(self, job: Job, key: Key, read: Read) -> Origin:
-        files = {source.path: self._file(job, role, source, read) for role, source in _files(job.sources)}
+    def _origin(self, job: Job, key: Key, look: Look) -> Origin:
+        files = {source.path: self._file(job, role, source, look) for role, source in _files(job.sources)}
         return Origin(key.digest, tuple(sorted(files.items())))
 
     def _refuse_if_changed(self, job: Job, origin: Origin) -> None:
@@ -297,7 +310,7 @@ class Build:
         record = self.store.record(said.key)
         if record is None:
             raise StoreError(f"{job}: its record was removed as soon as it was made; is a second program cleaning up?")
-        return Answer(job, Key(record.fields), record, said.why, time.perf_counter() - started)
+        return Answer(job, Key(record.question), record, said.why, time.perf_counter() - started)
 
     # ---- telling ----
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -24,15 +25,19 @@ Given: TypeAlias = Digest | Mapping[str, Digest]
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """``fields``: format, stage, code, params, versions, inputs; nested, and plain."""
+    """``question`` is the JSON of all that the answer depends on: format, stage, code, params, versions, inputs."""
 
-    fields: Mapping[str, Plain]
-    question: bytes = field(init=False, repr=False)
+    question: bytes
     digest: Digest = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "question", digest.canonical(dict(self.fields)))
         object.__setattr__(self, "digest", digest.of_bytes(self.question))
+
+    @property
+    def fields(self) -> dict[str, Plain]:
+        """The question, taken apart."""
+        fields: dict[str, Plain] = json.loads(self.question)
+        return fields
 
 
 class Code:
@@ -45,6 +50,13 @@ class Code:
         self._memo = memo
         self._digests: dict[str, Digest] = {}
         self._signatures: dict[str, list[Signature]] = {}
+        self._spelled: dict[Stage, bytes] = {}
+
+    def spelled(self, stage: Stage) -> bytes:
+        """The JSON of `of`, which is most of a key and the same in all keys of a stage."""
+        if stage not in self._spelled:
+            self._spelled[stage] = digest.canonical(self.of(stage))
+        return self._spelled[stage]
 
     def of(self, stage: Stage) -> dict[str, Plain]:
         return {module: self.of_module(module) for module in stage.code}
@@ -64,16 +76,16 @@ class Code:
 
 
 def key_of(job: Job, code: Code, inputs: Mapping[str, Given]) -> Key:
-    return Key(
-        {
-            "format": KEY_FORMAT,
-            "stage": job.stage.name,
-            "code": code.of(job.stage),
-            "params": dict(job.params),
-            "versions": {name: version_of(name) for name in job.stage.versions},
-            "inputs": {role: given if isinstance(given, str) else dict(given) for role, given in inputs.items()},
-        }
-    )
+    given: dict[str, Plain] = {role: one if isinstance(one, str) else dict(one) for role, one in inputs.items()}
+    spelled = {  # what `digest.canonical` makes of all of it, in the order of the names
+        "code": code.spelled(job.stage),
+        "format": b"%d" % KEY_FORMAT,
+        "inputs": digest.canonical(given),
+        "params": digest.canonical(dict(job.params)),
+        "stage": digest.canonical(job.stage.name),
+        "versions": digest.canonical({name: version_of(name) for name in job.stage.versions}),
+    }
+    return Key(b"{%s}" % b",".join(b'"%s":%s' % (name.encode(), text) for name, text in spelled.items()))
 
 
 def _signatures(module: str) -> list[Signature]:
