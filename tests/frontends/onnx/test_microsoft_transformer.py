@@ -86,3 +86,53 @@ def test_a_relative_bias_is_gated(tmp_path: Path) -> None:
     update, reset = np.split(1 / (1 + np.exp(-gates)), 2, -1)
     wanted = (update * (reset * given["eco"] - 1) + 2) * given["relative"]
     compare(Use("GatedRelativePositionBias", MICROSOFT, given, {"num_heads": heads}), [wanted], tmp_path)
+
+
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize("activation", [0, 1])
+def test_groups_of_channels_are_normalised(tmp_path: Path, *, activation: int, last: bool) -> None:
+    x, skip, bias, gamma, beta = data(2, 6, 3, 4), data(2, 6), data(6), data(6), data(6) + 1
+    total = x + skip[:, :, None, None] + bias[:, None, None]
+    groups = total.reshape(2, 3, -1).astype(np.float64)
+    flat = (groups - groups.mean(-1, keepdims=True)) / np.sqrt(groups.var(-1, keepdims=True) + 1e-3)
+    wanted = flat.reshape(x.shape) * gamma[:, None, None] + beta[:, None, None]
+    if activation:
+        wanted = wanted / (1 + np.exp(-wanted))
+    wanted = wanted.astype(np.float32)
+    if last:
+        x, total, wanted = (v.transpose(0, 2, 3, 1).copy() for v in (x, total, wanted))
+    attributes = {"activation": activation, "channels_last": int(last), "epsilon": 1e-3, "groups": 3}
+    given = {"x": x, "gamma": gamma, "beta": beta, "skip": skip, "bias": bias}
+    compare(Use("SkipGroupNorm", MICROSOFT, given, attributes, ("y", "sum")), [wanted, total], tmp_path)
+
+
+X = data(3, 4)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        Use(
+            "Pad",
+            MICROSOFT,
+            {"x": X, "pads": np.array([1, 0, 0, 2], np.int64), "value": data(1)},
+            fixed=("pads", "value"),
+        ),
+        Use(
+            "Pad", MICROSOFT, {"x": X, "pads": np.array([[1, 0, 0, 2]], np.int64)}, {"mode": "reflect"}, fixed=("pads",)
+        ),
+        Use("Range", MICROSOFT, {"start": np.array([1], np.int64), "limit": np.array(9, np.int64)}),
+        Use(
+            "Range",
+            MICROSOFT,
+            {"a": np.ones(1, np.float32), "b": np.full(1, -2, np.float32), "c": np.full(1, -0.5, np.float32)},
+        ),
+        Use("Trilu", MICROSOFT, {"x": X, "k": np.array(1, np.int64)}, {"upper": 0}),
+        Use("GatherND", MICROSOFT, {"x": X, "at": np.array([[0, 1], [2, -1]], np.int64)}),
+        Use("ExpandDims", MICROSOFT, {"x": X, "axis": np.array([-1], np.int32)}, fixed=("axis",)),
+        Use("TransposeMatMul", MICROSOFT, {"a": X, "b": data(3, 5)}, {"transA": 1, "alpha": 0.5}),
+    ],
+    ids=lambda use: use.op,
+)
+def test_older_operators_mean_what_the_standard_ones_do(use: Use, tmp_path: Path) -> None:
+    check(use, tmp_path)

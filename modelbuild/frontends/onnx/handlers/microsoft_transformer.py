@@ -111,3 +111,38 @@ def gated_relative_position_bias(
     kept = build(ops.Subtract(), build(ops.Multiply(), reset, eco_a), number(build, 1, reset))
     gate = build(ops.Add(), build(ops.Multiply(), update, kept), number(build, 2, update))
     return build(ops.Multiply(), gate, rel_pos)
+
+
+@onnx.op("GroupNorm", domain=MICROSOFT)
+def group_norm(
+    build: Build, x: Value, gamma: Value, beta: Value, *,
+    activation: int, channels_last: int = 1, epsilon: float = 1e-5, groups: int,
+) -> Value:  # fmt: skip
+    """Of images whose channels come last, unless they do not."""
+    if channels_last:
+        x = build(ops.Transpose(), x, build.ints(0, 3, 1, 2))
+    gamma, beta = (converted(build, v, x.fact.dtype) for v in (gamma, beta))
+    y = build(ops.GroupNormalization(groups, epsilon), x, gamma, beta)
+    if activation not in {0, 1}:
+        raise build.refuse(f"its activation {activation} is not known")
+    y = build(ops.Swish(), y) if activation else y
+    return build(ops.Transpose(), y, build.ints(0, 2, 3, 1)) if channels_last else y
+
+
+@onnx.op("SkipGroupNorm", domain=MICROSOFT)
+def skip_group_norm(
+    build: Build, x: Value, gamma: Value, beta: Value, skip: Value, bias: Value | None = None, *,
+    activation: int, channels_last: int = 1, epsilon: float = 1e-5, groups: int,
+) -> tuple[Value, Value]:  # fmt: skip
+    """What is added may be one number a channel, ``[batch, channels]``."""
+    spatial = build.ints(1, 2) if channels_last else build.ints(2, 3)
+    if build.rank(skip, "skip") == 2:
+        skip = build(ops.Unsqueeze(), skip, spatial)
+    total = build(ops.Add(), x, skip)
+    if bias is not None:
+        shifted = bias if channels_last else build(ops.Reshape(), bias, build.ints(-1, 1, 1))
+        total = build(ops.Add(), total, shifted)
+    y = group_norm(
+        build, total, gamma, beta, activation=activation, channels_last=channels_last, epsilon=epsilon, groups=groups
+    )
+    return y, total
