@@ -21,7 +21,7 @@ from modelbuild.tensor.dtype import Array, ElementType, Ints
 from modelbuild.tensor.packing import pack, pack_strings, unpack
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from io import FileIO
     from pathlib import Path
 
@@ -32,6 +32,9 @@ PIECE: Final = 1 << 20
 """Bytes that are handled at once: few enough to stay in a processor's cache from one step to the next."""
 
 SLAB: Final = 32 << 20
+
+NARROW: Final = 32
+"""Rows of fewer elements are multiplied all at once: numpy takes its time for each row."""
 """Bytes of a transposed tensor that are gathered in one pass over its source."""
 
 
@@ -269,30 +272,33 @@ class Scaled(Tensor):
 
     def chunks(self, limit: int = PIECE) -> Iterator[memoryview]:
         buffer = np.empty(min(self.size, _elements(self.dtype, limit)), self.dtype.numpy)
-        spread = self._spread(buffer.size)
         start = 0
         for elements in self.source.arrays(limit):
             out = buffer[: elements.size]
             with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-                np.multiply(elements, spread(start, start + elements.size), out=out)
-            out[np.isnan(out)] = np.nan
+                self._multiply(elements, start, out)
+            if np.isnan(out.min()):
+                out[np.isnan(out)] = np.nan
             start += elements.size
             yield pack(out, self.dtype).data
 
-    def _spread(self, longest: int) -> Callable[[int, int], Array]:
-        """Make what gives the factor of each element in a range of at most ``longest``."""
+    def _multiply(self, elements: Array, start: int, out: Array) -> None:
+        """Scale the elements from ``start`` on: the rest of a row, whole rows, and the beginning of one."""
         factors, inner = self.factors.array, math.prod(self.shape[self.axis + 1 :])
-        period = factors.size * inner
-        if period <= longest:
-            cycles = np.resize(np.repeat(factors, inner), period + longest)
-            return lambda start, stop: cycles[start % period : start % period + stop - start]
-
-        def spread(start: int, stop: int) -> Array:
-            rows = np.arange(start // inner, -(-stop // inner))
-            ends = np.clip((rows + 1) * inner, start, stop)
-            return np.repeat(factors[rows % factors.size], np.diff(ends, prepend=start))
-
-        return spread
+        row, skipped = divmod(start, inner)
+        head = min((inner - skipped) % inner, elements.size)
+        if head:
+            np.multiply(elements[:head], factors[row % factors.size], out=out[:head])
+            row += 1
+        rows = (elements.size - head) // inner
+        tail = head + rows * inner
+        if rows:
+            by_row = factors[np.arange(row, row + rows) % factors.size]
+            spread = np.repeat(by_row, inner) if inner < NARROW else by_row[:, np.newaxis]
+            shape = (rows * inner,) if inner < NARROW else (rows, inner)
+            np.multiply(elements[head:tail].reshape(shape), spread, out=out[head:tail].reshape(shape))
+        if tail < elements.size:
+            np.multiply(elements[tail:], factors[(row + rows) % factors.size], out=out[tail:])
 
 
 @dataclass(frozen=True, slots=True)

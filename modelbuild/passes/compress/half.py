@@ -23,7 +23,7 @@ LARGEST = 65504.0
 SMALLEST = 2.0**-14
 """Below this f16 loses digits, and in the end everything: the epsilon of a normalization would be zero."""
 
-LOOK_BYTES = 1 << 20
+LOOK_BYTES = 1 << 14
 """Constants up to this size are looked through for what f16 cannot hold; in larger ones such numbers saturate."""
 
 
