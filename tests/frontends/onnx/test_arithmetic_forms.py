@@ -179,10 +179,17 @@ def test_clip_between_crossed_limits_gives_the_upper_one(tmp_path: Path) -> None
 
 
 def test_resize_leaves_axes_alone_that_keep_their_extent(tmp_path: Path) -> None:
+    proto = model("Resize", {"X": X}, {"roi": None, "scales": floats(1, 1, 1, 2)}, opset=13)
+    node = translated(proto, tmp_path).outputs[0].producer
+    assert isinstance(node.op, ops.Interpolate)
+    assert node.inputs[2].fact.ints == (3,)
+
+
+def test_resize_of_an_image_names_no_axes(tmp_path: Path) -> None:
     proto = model("Resize", {"X": X}, {"roi": None, "scales": floats(1, 1, 2, 2)}, opset=13)
     node = translated(proto, tmp_path).outputs[0].producer
     assert isinstance(node.op, ops.Interpolate)
-    assert node.inputs[2].fact.ints == (2, 3)
+    assert len(node.inputs) == 2
 
 
 def test_resize_to_the_same_is_nothing(tmp_path: Path) -> None:
