@@ -93,6 +93,18 @@ class ProofFailed(BuildError):
     exit_code = ExitCode.UNPROVEN
 
 
+class Stale(BuildError):
+    """What is there, or what a lock file says, is not what the manifest, the sources and the tools ask for."""
+
+    exit_code = ExitCode.STALE
+
+
+class BrokenBundle(BuildError):
+    """A release bundle is not what its index says, or holds what a bundle may not."""
+
+    exit_code = ExitCode.UNPROVEN
+
+
 class StoreError(BuildError):
     """The store cannot be read or written."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from modelbuild import __version__
 from modelbuild.fetch import FetchedFile
@@ -19,6 +19,9 @@ from modelbuild.stages.optimize import optimize
 from modelbuild.stages.package import package
 from modelbuild.stages.prove import prove
 from modelbuild.stages.specialize import specialize
+
+MAKERS: Final = (load, optimize, specialize, emit, package)
+"""The stages that lead to what is delivered; others only look at it."""
 
 
 @dataclass(frozen=True, slots=True)
