@@ -30,6 +30,10 @@ _COMMANDS = {
     "why": "planning",
     "report": "building",
     "fetch": "building",
+    "affected": "affected",
+    "lock": "releasing",
+    "pack": "releasing",
+    "verify": "releasing",
     "clean": "cleaning",
     "cache": "cleaning",
 }

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from modelbuild.cli.demands import Demands, demands_options
 from modelbuild.cli.options import json_option, manifest_option, offline_option, selectors_argument
 from modelbuild.errors import BuildError, ExitCode
 
@@ -26,48 +27,66 @@ _Outcome = tuple["Variant", "Row | BuildError | None"]
 @selectors_argument
 @click.option("-n", "--workers", type=click.IntRange(1, 64), default=1, help="So many artifacts at once.")
 @click.option("-k", "--keep-going", is_flag=True, help="Build the others when one fails.")
+@demands_options
 @offline_option
 @json_option
 @manifest_option
 def build_command(
-    *, selectors: Sequence[str], workers: int, keep_going: bool, offline: bool, as_json: bool, manifest: Path
+    *,
+    selectors: Sequence[str],
+    workers: int,
+    keep_going: bool,
+    offline: bool,
+    as_json: bool,
+    manifest: Path,
+    **demanded: Any,
 ) -> int:
     """Build what is asked for, as far as it is not there.
 
-    With --json, every event is printed when it happens, one a line.
+    With --json, every event is printed when it happens, one a line; each artifact ends with one of its own.
     """
     from modelbuild import telling
+    from modelbuild.ci.outcome import Outcome, all_outcomes, counts
     from modelbuild.manifest import select
     from modelbuild.project import Checkout
 
     screen = telling.Screen()
 
+    def tell(event: Mapping[str, Any]) -> None:
+        if as_json:
+            click.echo(json.dumps(event))
+
     def hear(event: Event) -> None:
         screen.hear(event)
-        if as_json:
-            click.echo(json.dumps(event.plain()))
+        tell(event.plain())
 
+    demands = Demands.read(demanded)
     with Checkout.open(manifest, offline=offline, listener=hear, workers=workers) as checkout:
-        variants = select(selectors, checkout.manifest)
-        rows: list[Row] = []
-        errors: dict[Variant, BuildError] = {}
-        current = 0
+        variants = demands.part(checkout, select(selectors, checkout.manifest))
+        demands.before(checkout, variants)
+        found: dict[Variant, Row | BuildError | None] = {}
         try:
-            for variant, outcome in _outcomes(checkout, variants, workers, keep_going, screen):
-                if outcome is None:
-                    current += 1
-                elif isinstance(outcome, BuildError):
-                    errors[variant] = outcome
-                    screen.line(f"failed  {variant}  {telling.failure(outcome)}")
-                else:
-                    rows.append(outcome)
-                    screen.line(str(outcome))
+            for variant, what in _outcomes(checkout, variants, workers, keep_going, screen):
+                found[variant] = what
+                tell(Outcome.of(variant, what).plain())
+                if isinstance(what, BuildError):
+                    screen.line(f"failed  {variant}  {telling.failure(what)}")
+                elif what is not None:
+                    screen.line(str(what))
         finally:
             screen.close()
+        rows = [what for what in found.values() if isinstance(what, telling.Row)]
+        errors = {variant: what for variant, what in found.items() if isinstance(what, BuildError)}
         if rows or errors or not checkout.report_is_current():
             checkout.report({variant: [str(error), *error.notes] for variant, error in errors.items()})
-    if not as_json:
-        click.echo(telling.table(rows, current, [str(variant) for variant in errors]))
+        outcomes = all_outcomes(variants, found)
+        demands.write(checkout, outcomes)
+        tell({"what": "end", **counts(outcomes)})
+        if not as_json:
+            current = len(found) - len(rows) - len(errors)
+            click.echo(telling.table(rows, current, [str(variant) for variant in errors]))
+        if not errors:
+            demands.after(checkout, variants)
     return _exit_code(list(errors.values()))
 
 

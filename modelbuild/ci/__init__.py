@@ -1,0 +1,1 @@
+"""What continuous integration asks for: parts of a build, what a commit affects, and results in the forms it reads."""

@@ -1,0 +1,118 @@
+"""Which models a change concerns: their entry in the manifest, their files, or what builds them, since a commit.
+
+Where git cannot tell, because it does not know a file, the model counts as affected. What comes from a URL or a package
+has its sha256 in the manifest, so there the entry tells.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Set
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import modelbuild
+from modelbuild.ci.git import Git
+from modelbuild.errors import BuildError, ManifestError
+from modelbuild.manifest import Model, PathSource, load
+from modelbuild.release import lock
+
+if TYPE_CHECKING:
+    from modelbuild.manifest import Manifest
+
+_MANIFESTS = frozenset({".yaml", ".yml", ".json"})
+
+
+def affected(manifest: Manifest, ref: str) -> dict[str, str]:
+    """Model -> why it is to be built again since the commit ``ref``, in the manifest's order."""
+    git = Git.around(manifest.root)
+    commit = git.commit(ref)
+    changed, tracked = git.changed(commit), git.tracked()
+    if (why := _changed_code(changed)) is not None:
+        return dict.fromkeys(manifest.models, why)
+    with tempfile.TemporaryDirectory(prefix="modelbuild-") as folder:
+        then = _manifest_then(git, commit, manifest, Path(folder).resolve())
+        if isinstance(then, str):
+            return dict.fromkeys(manifest.models, then)
+        tools = lock.tools()
+        reasons = {
+            model.id: _changed_entry(model, then)
+            or _changed_file(model, manifest.root, changed, tracked)
+            or _changed_tool(lock.read(then, model.id), tools)
+            for model in manifest.models.values()
+        }
+    return {name: why for name, why in reasons.items() if why is not None}
+
+
+def _manifest_then(git: Git, commit: str, manifest: Manifest, into: Path) -> Manifest | str:
+    """The manifest of that commit with its lock files, laid out below ``into``; or why there is none."""
+    endings = _MANIFESTS | {path.suffix for path in manifest.files}
+    own = manifest.files[0].relative_to(manifest.root)
+    for path, content in git.contents(
+        commit, lambda path: path.suffix in endings and path.is_relative_to(manifest.root)
+    ):
+        copy = into / path.relative_to(manifest.root)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(content)
+    if not (into / own).exists():
+        return f"{own} was not there"
+    try:
+        return load(into / own)
+    except ManifestError as error:  # it says nothing of any model, then
+        return f"{own} was not in order: {error.problems[0]}"
+
+
+def _changed_entry(model: Model, then: Manifest) -> str | None:
+    was = then.models.get(model.id)
+    if was is None:
+        return "is new in the manifest"
+    return None if replace(was, place="") == replace(model, place="") else "its entry in the manifest changed"
+
+
+def _changed_file(model: Model, root: Path, changed: Set[Path], tracked: Set[Path]) -> str | None:
+    if not isinstance(model.source, PathSource):
+        return None
+    try:
+        files = list(_files(model.source, root))
+    except BuildError as error:  # whoever builds it will meet this
+        return str(error)
+    for path in files:
+        name = path.relative_to(root).as_posix()
+        if path in changed:
+            return f"{name} changed"
+        if path not in tracked:
+            return f"git does not know {name}, so it may have changed"
+    return None
+
+
+def _files(source: PathSource, root: Path) -> Iterator[Path]:
+    """What the manifest names of a model, and what the model itself names besides."""
+    from modelbuild.frontends.load import read_source
+
+    own = root / source.path
+    yield own
+    yield from (root / file.where for file in source.data)
+    yield from read_source(own).files
+
+
+def _changed_code(changed: Set[Path]) -> str | None:
+    """Where the work tree holds this very package: what of it changed that has a say in artifacts."""
+    from modelbuild import plan
+
+    home = Path(modelbuild.__file__).resolve().parents[1]
+    makers = {plan.__name__, *(module for stage in plan.MAKERS for module in stage.code)}
+    for path in sorted(changed):
+        if path.is_relative_to(home):
+            module = ".".join(path.relative_to(home).with_suffix("").parts)
+            if any(f"{module}.".startswith(f"{maker}.") for maker in makers):
+                return f"{path.relative_to(home).as_posix()} changed, which has a say in every artifact"
+    return None
+
+
+def _changed_tool(was: lock.Locked | None, tools: dict[str, str]) -> str | None:
+    """What was locked with other versions; without a lock nobody knows the versions of then."""
+    if was is None or was.tools == tools:
+        return None
+    name = next(name for name in sorted({*was.tools, *tools}) if was.tools.get(name) != tools.get(name))
+    return f"{name} was {was.tools.get(name, 'not used')}, and is {tools.get(name, 'not used')}"
