@@ -6,6 +6,7 @@ import errno
 import os
 import tempfile
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,9 +52,22 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
+@contextmanager
+def appending(path: Path) -> Iterator[FileIO]:
+    """The file, opened to append to it, each write as a whole; made with its folder if it is not there."""
+    try:
+        file = FileIO(path, "ab")
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = FileIO(path, "ab")
+    with file:
+        yield file
+
+
 def replace(path: Path, data: bytes, *, drafts: Path, synced: bool = True) -> None:
     """Write a whole file or nothing. ``drafts`` is a folder of the same file system."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.parent.is_dir():
+        path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=drafts, prefix=".draft-")
     draft = Path(name)
     try:
@@ -62,7 +76,7 @@ def replace(path: Path, data: bytes, *, drafts: Path, synced: bool = True) -> No
             file.flush()
             if synced:
                 os.fsync(descriptor)
-        draft.chmod(0o644)
+            os.fchmod(descriptor, 0o644)
         draft.replace(path)
     except BaseException:
         draft.unlink(missing_ok=True)

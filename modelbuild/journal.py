@@ -42,10 +42,8 @@ class Journal:
 
     def append(self, bodies: Iterable[bytes]) -> None:
         lines = b"".join(map(digest.seal, bodies))
-        with disk.explained(self.path):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("ab", buffering=0) as file:
-                file.write(lines)
+        with disk.explained(self.path), disk.appending(self.path) as file:
+            file.write(lines)
 
     def rewrite(self, bodies: Iterable[bytes]) -> None:
         """Replace all lines. A line that another process appends at this very moment may be lost."""

@@ -25,10 +25,8 @@ class Runs:
 
     def note(self, said: Mapping[str, Any]) -> None:
         line = json.dumps({"at": datetime.now(UTC).isoformat(timespec="milliseconds"), **said}, ensure_ascii=False)
-        with disk.explained(self.path):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("ab", buffering=0) as file:  # one write a line: those of forks do not mix
-                file.write(f"{line}\n".encode())
+        with disk.explained(self.path), disk.appending(self.path) as file:
+            file.write(f"{line}\n".encode())  # one write a line: those of forks do not mix
 
     def forget_oldest(self) -> None:
         for path in sorted(self.path.parent.glob("*.jsonl"))[:-_KEPT]:

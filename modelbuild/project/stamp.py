@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from modelbuild import digest, disk
@@ -46,7 +46,14 @@ def read(path: Path) -> Stamp | None:
 
 
 def write(path: Path, noted: Stamp) -> None:
-    write_plain(path, asdict(noted))
+    said: Plain = {
+        "question": noted.question,
+        "code": noted.code,
+        "versions": noted.versions,
+        "keys": dict(noted.keys),
+        "files": dict(noted.files),
+    }
+    write_plain(path, said)
 
 
 def read_plain(path: Path) -> Any:
@@ -64,6 +71,6 @@ def write_plain(path: Path, said: Plain) -> None:
     """Only if it changes."""
     data = digest.seal(digest.canonical(said))
     with disk.explained(path):
-        if not path.exists() or path.read_bytes() != data:
+        if not path.is_file() or path.read_bytes() != data:
             path.parent.mkdir(parents=True, exist_ok=True)
             disk.replace(path, data, drafts=path.parent, synced=False)

@@ -136,7 +136,7 @@ class Build:
             return Forecast(job, "unknown", Reason("follows", first), None, None, self._seconds_last(job), before)
         results = {role: forecast.record.results for role, forecast in before.items() if forecast.record is not None}
         key = self._key(job, results, look)
-        record = self.store.record(key.digest)
+        record = self._answered(key, look)
         if record is not None and not self.store.missing(record):
             return Forecast(job, "hit", None, key, record, record.seconds, before)
         return Forecast(job, "run", self._why(job, key), key, record, self._seconds_last(job), before)
@@ -205,7 +205,7 @@ class Build:
         results: dict[str, Given] = {}
         for role, source in _jobs(job.inputs):
             key = self._resolve(source, look)
-            record = self.store.record(key.digest) if key is not None else None
+            record = self._answered(key, look) if key is not None else None
             if record is None:
                 return None
             results[role] = record.results
@@ -226,6 +226,20 @@ class Build:
                 raise
         return look.files[source.path]
 
+    def _answered(self, key: Key, look: Look) -> Record | None:
+        """The record of ``key``, whether or not its blobs are there."""
+        if key.digest in look.records:
+            return look.records[key.digest]
+        record = self.store.record(key.digest)
+        if record is not None:
+            look.records[key.digest] = record
+        return record
+
+    def _recalled(self, key: Key, look: Look) -> Record | None:
+        """The record of ``key`` if all its blobs are there."""
+        record = self._answered(key, look)
+        return None if record is None or self.store.missing(record) else record
+
     # ---- making ----
 
     def _provide(self, job: Job, look: Look) -> Answer:
@@ -233,13 +247,13 @@ class Build:
 
     def _recall(self, job: Job, look: Look) -> Answer | None:
         key = self._resolve(job, look)
-        record = self.store.recall(key.digest) if key is not None else None
+        record = self._recalled(key, look) if key is not None else None
         return self._hit(job, key, record) if key is not None and record is not None else None
 
     def _make(self, job: Job, look: Look) -> Answer:
         answers = {role: self._provide(source, look) for role, source in _jobs(job.inputs)}
         key = self._key(job, {role: answer.record.results for role, answer in answers.items()}, look)
-        if (record := self.store.recall(key.digest)) is not None:  # what came before was made anew, and is the same
+        if (record := self._recalled(key, look)) is not None:  # what came before was made anew, and is the same
             return self._hit(job, key, record)
         answers |= {role: self._provide(source, look) for role, source in _jobs(job.aside)}
         asked = time.perf_counter()
@@ -247,7 +261,7 @@ class Build:
             waited = time.perf_counter() - asked
             if waited > _WORTH_TELLING:
                 self._tell("waited", job, key, seconds=waited)
-            if (record := self.store.recall(key.digest)) is not None:
+            if (record := self._recalled(key, look)) is not None:
                 return self._hit(job, key, record)
             return self._run(job, key, answers, look)
 
@@ -288,6 +302,7 @@ class Build:
             now = datetime.now(UTC).isoformat(timespec="seconds")
             record = Record(key.question, outputs, references, time.perf_counter() - started, now)
             self.store.publish(record)
+            look.records[key.digest] = record
         for handed in out.handed_over:
             self._shelf.put(mine, handed.name, handed.value, handed.copy)
         return record

@@ -5,19 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from modelbuild.digest import Digest
 from modelbuild.memo import Fingerprint
 from modelbuild.stages.job import Job
 from modelbuild.stages.key import Key
+from modelbuild.store import Record
 
 
 @dataclass(slots=True)
 class Look:
-    """Files by what they held and jobs by their keys, each found out once.
+    """Files by what they held, jobs by their keys, keys by their answers, each found out once.
 
     Several questions that share one get answers that fit together. A file too young for the memo is read once for all
     of them, and once more when a stage that read it ends. Keys stay true when answers are lost and made again: equal
-    questions have equal answers.
+    questions have equal answers. Whether the blobs of an answer are there is looked at every time.
     """
 
     files: dict[Path, Fingerprint] = field(default_factory=dict)
     keys: dict[Job, Key] = field(default_factory=dict)
+    records: dict[Digest, Record] = field(default_factory=dict)

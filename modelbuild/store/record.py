@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
+import msgspec
 import xxhash
 
 from modelbuild import digest
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
 Kind: TypeAlias = Literal["result", "log"]
 """A result enters the keys of what follows; a log (messages, an index of where bytes lie) does not."""
-
-_SHA256 = re.compile(r"[0-9a-f]{64}")
-_XXH3 = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,36 +119,29 @@ class Record:
         answer = digest.unseal(sealed)
         if answer is None:
             raise ValueError("the check sum does not fit")
-        match json.loads(answer):
-            case {
-                "outputs": dict(outputs),
-                "references": list(references),
-                "seconds": float(seconds),
-                "made": str(made),
-            }:
-                return cls(
-                    question,
-                    {name: _output(listed) for name, listed in outputs.items()},
-                    tuple(_blob(listed) for listed in references),
-                    seconds,
-                    made,
-                )
-        raise ValueError("not a record")
+        try:
+            said = msgspec.json.decode(answer, type=_Answer)
+        except msgspec.MsgspecError as error:
+            raise ValueError(f"not a record: {error}") from error
+        outputs = {
+            name: Output(Blob(sha256, size, xxh3), kind) for name, (kind, sha256, size, xxh3) in said.outputs.items()
+        }
+        return cls(question, outputs, tuple(Blob(*blob) for blob in said.references), said.seconds, said.made)
+
+
+_Sha256: TypeAlias = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+_Size: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
+_Xxh3: TypeAlias = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")]
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    """The second line of a record. By a schema: a build with nothing to convert does little else than read these."""
+
+    outputs: dict[str, tuple[Kind, _Sha256, _Size, _Xxh3]]
+    references: list[tuple[_Sha256, _Size, _Xxh3]]
+    seconds: float
+    made: str
 
 
 def _listed(blob: Blob) -> list[Plain]:
     return [blob.sha256, blob.size, blob.xxh3]
-
-
-def _output(listed: Any) -> Output:
-    match listed:
-        case [kind, *blob] if kind in get_args(Kind):
-            return Output(_blob(blob), kind)
-    raise ValueError(f"not an output: {listed!r}")
-
-
-def _blob(listed: Any) -> Blob:
-    match listed:
-        case [str(sha256), int(size), str(xxh3)] if _SHA256.fullmatch(sha256) and _XXH3.fullmatch(xxh3) and size >= 0:
-            return Blob(sha256, size, xxh3)
-    raise ValueError(f"not a blob: {listed!r}")
