@@ -271,7 +271,7 @@ class Handlers:
             raise Refusal(wrong)
         try:
             made = handler(build, *inputs, **node.attributes)
-        except ValueError as why:
+        except (ValueError, ArithmeticError) as why:
             raise wrong_node(node, inputs, why) from why
         values = made if isinstance(made, tuple) else (made,)
         self._name(build, values, inputs)

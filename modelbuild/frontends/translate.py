@@ -151,7 +151,10 @@ class _Translator:
 
     def _definition(self, node: SourceNode, scope: _Scope, inputs: Sequence[Argument | None]) -> SourceFunction:
         facts = [v.fact if isinstance(v, Value) else None for v in inputs]
-        found = self.fallback.find(node, scope.opsets, facts) if self.fallback else None
+        try:
+            found = self.fallback.find(node, scope.opsets, facts) if self.fallback else None
+        except ValueError as why:
+            raise wrong_node(node, inputs, why) from why
         if found is None:
             raise Refusal("no translation")
         self._notes[f"{_shown(node, scope.opset(node))} is translated by its definition: there is no handler"] = None

@@ -18,6 +18,9 @@ EAGER_BYTES = 1 << 12
 
 def infer(op: Op, inputs: tuple[Fact, ...]) -> tuple[Fact, ...]:
     """The facts of the outputs of ``op``, with their content where small and known."""
+    for i in op.index_inputs:
+        if i < len(inputs) and not inputs[i].dtype.is_integer:
+            raise ValueError(f"input {i} of {type(op).__name__} says where: integers expected, {inputs[i]} given")
     made = op.infer(*inputs)
     facts = made if isinstance(made, tuple) else (made,)
     if not inputs or not op.pure or not op.can_evaluate():

@@ -150,6 +150,11 @@ class SoftSign(Unary, frozen=True):
     version: ClassVar[str] = "opset9"
     ufunc: ClassVar[Callable[..., Any]] = staticmethod(lambda x: x / (1 + np.abs(x)))
 
+    def infer(self, x: Fact) -> Fact:
+        if not x.dtype.is_real:
+            raise ValueError(f"SoftSign takes real numbers, not {x}")
+        return Fact(x.dtype, x.shape)
+
 
 class Clamp(Unary, frozen=True):
     min: float

@@ -47,7 +47,9 @@ def unknown(rank: int | None) -> Shape | None:
 
 
 def length(fact: Fact) -> int | None:
-    """How many elements a list has, if that is known; raises ``ValueError`` for what is no list."""
+    """How many elements a list has, if that is known; raises ``ValueError`` for what is no list of integers."""
+    if not fact.dtype.is_integer:
+        raise ValueError(f"integers expected, {fact} given")
     if fact.shape is None:
         return None
     if len(fact.shape) > 1:
@@ -56,6 +58,13 @@ def length(fact: Fact) -> int | None:
     if isinstance(extent, int) and extent > LONGEST:
         raise ValueError(f"a list of {extent} axes or parts, at most {LONGEST} make sense")
     return extent if isinstance(extent, int) else None
+
+
+def expect_lists(*facts: Fact) -> None:
+    """Raise ``ValueError`` for one that has not a single axis: the runtime takes no scalar here."""
+    for fact in facts:
+        if fact.rank not in {None, 1}:
+            raise ValueError(f"a list expected, {fact} given")
 
 
 def only(array: Array) -> int:

@@ -21,6 +21,8 @@ class Unary(Op, frozen=True):
     ufunc: ClassVar[Callable[..., Any]]
 
     def infer(self, x: Fact) -> Fact:
+        if not (x.dtype.is_real or x.dtype.is_integer):
+            raise ValueError(f"{type(self).__name__} takes numbers, not {x}")
         return Fact(x.dtype, x.shape)
 
     def evaluate(self, x: Array) -> Array:
@@ -143,8 +145,15 @@ class Round(Unary, frozen=True):
 
 
 class BitwiseNot(Unary, frozen=True):
+    """Of integers bit by bit, of truth values as logic."""
+
     ufunc: ClassVar[Callable[..., Any]] = np.invert
     version: ClassVar[str] = "opset13"
+
+    def infer(self, x: Fact) -> Fact:
+        if not x.dtype.is_integer and x.dtype is not ElementType.boolean:
+            raise ValueError(f"{type(self).__name__} of {x}: only integers have bits")
+        return Fact(x.dtype, x.shape)
 
 
 class LogicalNot(Unary, frozen=True):
@@ -153,7 +162,7 @@ class LogicalNot(Unary, frozen=True):
 
     def infer(self, x: Fact) -> Fact:
         _only(self, ElementType.boolean, x)
-        return super().infer(x)
+        return Fact(x.dtype, x.shape)
 
     def evaluate(self, x: Array) -> Array:
         return np.asarray(1 - x) if x.dtype.kind == "O" else np.logical_not(x)

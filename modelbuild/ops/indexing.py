@@ -74,6 +74,8 @@ class GatherElements(Op, frozen=True):
     def infer(self, data: Fact, indices: Fact) -> Fact:
         if data.rank is not None:
             axis_of(self.axis, data.rank)
+        if indices.rank == 0:
+            raise ValueError(f"indices {indices} need an axis")
         expect_ranks("data and indices", data, indices)
         return Fact(data.dtype, indices.shape)
 
@@ -90,7 +92,9 @@ class GatherND(Op, frozen=True):
     exact: ClassVar[bool] = True
 
     def infer(self, data: Fact, indices: Fact) -> Fact:
-        if data.shape is None or indices.shape is None or not indices.shape:
+        if data.rank == 0 or indices.rank == 0:
+            raise ValueError(f"{data} cannot be indexed with {indices}: each needs an axis")
+        if data.shape is None or indices.shape is None:
             return Fact(data.dtype)
         batch, depth = self.batch_dims, indices.shape[-1]
         _expect_batches(batch, data, indices)
@@ -138,8 +142,11 @@ class PlaceUpdate(Update, frozen=True):
 
     def infer(self, data: Fact, indices: Fact, updates: Fact, *axis: Fact) -> Fact:
         depth = indices.shape[-1] if indices.shape else 1
-        if data.rank is not None and isinstance(depth, int) and depth > data.rank:
-            raise ValueError(f"{data} has no {depth} axes to index")
+        if data.rank is not None and isinstance(depth, int):
+            if depth > data.rank:
+                raise ValueError(f"{data} has no {depth} axes to index")
+            if indices.shape and updates.rank not in {None, len(indices.shape) - 1 + data.rank - depth}:
+                raise ValueError(f"{updates} cannot go to {indices} of {data}")
         return super().infer(data, indices, updates, *axis)
 
 

@@ -132,6 +132,8 @@ class GroupNormalization(Op, frozen=True):
     version: ClassVar[str] = "opset12"
 
     def infer(self, data: Fact, scale: Fact, bias: Fact) -> Fact:
+        if self.num_groups < 1:
+            raise ValueError(f"channels in {self.num_groups} groups")
         _check_channels(data, scale)
         _check_channels(data, bias)
         return Fact(data.dtype, data.shape)
@@ -147,9 +149,9 @@ def _a_channel(numbers: Array, rank: int) -> Array:
 
 
 def _check_channels(data: Fact, numbers: Fact) -> None:
-    if data.shape is None or numbers.shape is None:
-        return
-    if len(numbers.shape) != 1 or len(data.shape) < 2 or decide_equal(numbers.shape[0], data.shape[1]) is False:
+    if numbers.rank not in {None, 1} or data.rank in {0, 1}:
+        raise ValueError(f"{numbers} is not one number for each channel of {data}")
+    if data.shape is not None and numbers.shape is not None and decide_equal(numbers.shape[0], data.shape[1]) is False:
         raise ValueError(f"{numbers} is not one number for each channel of {data}")
 
 

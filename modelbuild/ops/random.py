@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from modelbuild.graph.op import Op
-from modelbuild.ops.axes import length, unknown
+from modelbuild.ops.axes import length, possible, unknown
 from modelbuild.tensor.dtype import ElementType
 from modelbuild.tensor.fact import Fact
 from modelbuild.tensor.shape import UNKNOWN
@@ -27,11 +27,12 @@ class RandomUniform(Op, frozen=True):
         for bound in (low, high):
             if bound.dtype is not self.output_type:
                 raise ValueError(f"a bound is {bound}, the numbers are {self.output_type}")
-        return Fact(self.output_type, shape.elements or unknown(length(shape)))
+        wanted = shape.elements
+        return Fact(self.output_type, unknown(length(shape)) if wanted is None else possible(wanted))
 
 
 class Multinomial(Op, frozen=True):
-    """Class numbers drawn by ``probabilities`` [batch, classes] or [classes], as many as the second input says."""
+    """Class numbers drawn by ``probabilities`` [batch, classes], as many as the second input says."""
 
     convert_type: ElementType
     with_replacement: bool
@@ -46,6 +47,8 @@ class Multinomial(Op, frozen=True):
     def infer(self, probabilities: Fact, samples: Fact) -> Fact:
         if probabilities.shape is None:
             return Fact(self.convert_type)
+        if len(probabilities.shape) != 2:
+            raise ValueError(f"the probabilities are {probabilities}, [batch, classes] expected")
         return Fact(
             self.convert_type, (*probabilities.shape[:-1], samples.elements[0] if samples.elements else UNKNOWN)
         )

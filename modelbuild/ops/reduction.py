@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from modelbuild.graph.op import Op
-from modelbuild.ops.axes import axes_of
+from modelbuild.ops.axes import axes_of, length
 from modelbuild.tensor.dtype import Array, ElementType
 from modelbuild.tensor.fact import Fact
 from modelbuild.tensor.shape import UNKNOWN, Shape
@@ -21,7 +21,13 @@ class Reduce(Op, frozen=True):
 
     keep_dims: bool
 
+    of_truth: ClassVar[bool] = False
+    """Whether it takes truth values, or else numbers."""
+
     def infer(self, data: Fact, axes: Fact) -> Fact:
+        if data.dtype is ElementType.string or (data.dtype is ElementType.boolean) is not self.of_truth:
+            wanted = "truth values" if self.of_truth else "numbers"
+            raise ValueError(f"{type(self).__name__} takes {wanted}, not {data}")
         return Fact(data.dtype, reduced(data, axes, keep_dims=self.keep_dims))
 
     def evaluate(self, data: Array, axes: Array) -> Array:
@@ -115,10 +121,7 @@ class ReduceMin(Reduce, frozen=True):
 
 class ReduceLogicalAnd(Reduce, frozen=True):
     exact: ClassVar[bool] = True
-
-    def infer(self, data: Fact, axes: Fact) -> Fact:
-        _check_logical(self, data)
-        return super().infer(data, axes)
+    of_truth: ClassVar[bool] = True
 
     def along(self, data: Array, axis: int) -> Array:
         return np.asarray(np.all(data, axis))
@@ -126,10 +129,7 @@ class ReduceLogicalAnd(Reduce, frozen=True):
 
 class ReduceLogicalOr(Reduce, frozen=True):
     exact: ClassVar[bool] = True
-
-    def infer(self, data: Fact, axes: Fact) -> Fact:
-        _check_logical(self, data)
-        return super().infer(data, axes)
+    of_truth: ClassVar[bool] = True
 
     def along(self, data: Array, axis: int) -> Array:
         return np.asarray(np.any(data, axis))
@@ -137,6 +137,7 @@ class ReduceLogicalOr(Reduce, frozen=True):
 
 def reduced(data: Fact, axes: Fact, *, keep_dims: bool) -> Shape | None:
     """The shape of a reduction; raises ``ValueError`` for an axis that is not there or named twice."""
+    length(axes)
     if data.shape is None:
         return None
     chosen = axes.ints
@@ -146,11 +147,6 @@ def reduced(data: Fact, axes: Fact, *, keep_dims: bool) -> Shape | None:
     if keep_dims:
         return tuple(1 if i in gone else d for i, d in enumerate(data.shape))
     return tuple(d for i, d in enumerate(data.shape) if i not in gone)
-
-
-def _check_logical(op: Op, data: Fact) -> None:
-    if data.dtype is not ElementType.boolean:
-        raise ValueError(f"{type(op).__name__} takes truth values, not {data}")
 
 
 def _fold(ufunc: np.ufunc, data: Array, axis: int) -> Array:

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from modelbuild.graph.op import Op
-from modelbuild.ops.axes import axes_of, known_axes, length, possible, unknown
+from modelbuild.ops.axes import axes_of, expect_lists, known_axes, length, possible, unknown
 from modelbuild.tensor.dtype import Array, ElementType
 from modelbuild.tensor.fact import Fact
 from modelbuild.tensor.shape import (
@@ -48,6 +48,7 @@ class Reshape(Op, frozen=True):
     follows_dims: ClassVar[bool] = True
 
     def infer(self, data: Fact, pattern: Fact) -> Fact:
+        expect_lists(pattern)
         wanted = pattern.elements
         if wanted is None:
             return Fact(data.dtype, unknown(length(pattern)))

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from modelbuild.graph.op import Op
-from modelbuild.ops.axes import LONGEST, axis_of, known_axes, known_axis, length, only, replaced, unknown
+from modelbuild.ops.axes import LONGEST, axis_of, expect_lists, known_axes, known_axis, length, only, replaced, unknown
 from modelbuild.tensor.dtype import Array, Ints
 from modelbuild.tensor.fact import SMALL, Fact
 from modelbuild.tensor.shape import (
@@ -70,6 +70,7 @@ class Slice(Op, frozen=True):
     def infer(self, data: Fact, start: Fact, stop: Fact, step: Fact, axes: Fact | None = None) -> Fact:
         if data.shape is None:
             return Fact(data.dtype)
+        expect_lists(start, stop, step, *([axes] if axes else []))
         rank, count = len(data.shape), length(start)
         where = (None if count is None else tuple(range(count))) if axes is None else known_axes(axes, rank)
         if where is None:

@@ -33,7 +33,7 @@ def test_bounds_of_another_type_are_refused() -> None:
         ops.RandomUniform(ElementType.f16).infer(Fact(I64, (3,)), BOUND, BOUND)
 
 
-@pytest.mark.parametrize("batch", [(), (4,)])
+@pytest.mark.parametrize("batch", [(1,), (4,)])
 def test_as_many_classes_are_drawn_as_wanted(batch: tuple[int, ...]) -> None:
     op = ops.Multinomial(I64, with_replacement=True, log_probs=False)
     assert op.infer(Fact(F32, (*batch, 10)), Fact.of_array(np.array([5]))).shape == (*batch, 5)

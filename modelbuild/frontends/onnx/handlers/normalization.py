@@ -11,6 +11,7 @@ from modelbuild.frontends.onnx.registry import onnx
 from modelbuild.frontends.onnx.shapes import axes_from, converted, number, shape_of
 from modelbuild.graph import Value
 from modelbuild.ops import EpsJoin, EpsMode
+from modelbuild.ops.axes import LONGEST
 from modelbuild.tensor.dtype import ElementType, Ints
 
 SINGLE = 1
@@ -97,7 +98,8 @@ def layer_normalization_experimental(
 
 def _trailing_axes(build: Build, x: Value, axis: int) -> Value:
     if axis < 0:
-        return build.ints(*range(axis, 0))
+        rank = x.fact.rank or LONGEST
+        return build.ints(*range(build.axis(axis, rank) - rank, 0))
     return axes_from(build, x, axis)
 
 

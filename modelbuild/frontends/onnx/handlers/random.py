@@ -71,6 +71,8 @@ def _seed(seed: float | None) -> int:
 
 
 def _uniform(build: Build, shape: Value, low: float, high: float, seed: int) -> Value:
+    if not low < high:
+        raise ValueError(f"there is nothing between {low} and {high}")
     return build(ops.RandomUniform(_F32, op_seed=seed), shape, build.scalar(low, _F32), build.scalar(high, _F32))
 
 

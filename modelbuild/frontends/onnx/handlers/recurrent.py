@@ -42,9 +42,11 @@ class _Layer:
     @cached_property
     def hidden(self) -> int:
         shape = self.r.fact.shape
-        found = self.hidden_size or (shape[-1] if shape else None)
+        found = shape[-1] if shape else None
         if not isinstance(found, int):
             raise self.build.refuse("its hidden size is unknown")
+        if self.hidden_size not in {None, found}:
+            raise ValueError(f"a hidden size of {self.hidden_size}, but R is {self.r.fact}")
         return found
 
     @cached_property

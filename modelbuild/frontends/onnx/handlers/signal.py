@@ -32,7 +32,9 @@ def stft(
     """Frames are what a convolution sees: its filters are the windowed waves, its stride is the step."""
     step, length = frame_step.fact.ints, _length(window, frame_length)
     shape = signal.fact.shape
-    parts = 1 if build.rank(signal, "signal") == 2 or shape is None else _parts(build, shape[2], signal)
+    if shape is None or len(shape) not in {2, 3}:
+        raise build.refuse(f"the signal is {signal.fact}, not known to be of two or three axes")
+    parts = 1 if len(shape) == 2 else _parts(build, shape[2], signal)
     if length is None or step is None or not _is_small(length, bool(onesided), parts == 2):
         return _stft_of_runtime(build, signal, frame_step, window, frame_length, onesided=bool(onesided))
     if build.rank(signal) == 2:
