@@ -51,10 +51,10 @@ def _lines(described: Description) -> Iterator[str]:
         yield f"unsupported {name} x{unsupported.count}: {unsupported.why}"
     if described.trouble:
         yield f"trouble     {described.trouble}"
-    for note in described.notes:
-        yield f"note        {note}"
     if described.converted is not None:
         yield from _converted(described.converted)
+        for note in described.converted.notes:
+            yield f"note        {note}"
 
 
 def _converted(summary: Summary) -> Iterator[str]:

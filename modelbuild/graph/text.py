@@ -73,6 +73,8 @@ def _show(graph: Graph, head: str, indent: str) -> Iterator[str]:
     for value in graph.inputs:
         if extra := _extra(value.producer, ids):
             yield f"{indent}  input {ids[value]} ;{extra}"
+    for note in graph.notes:
+        yield f"{indent}  note {json.dumps(note)}"
     for node in nodes:
         if not isinstance(node.op, Parameter):
             sink = "sink " if node in graph.sinks else ""
@@ -203,6 +205,8 @@ def _parse(lines: _Lines, contents: Contents) -> Graph:
                 graph.outputs = [values[i] for i in _IDS.findall(line)]
             elif line == "}":
                 return graph
+            elif line.startswith("note "):
+                graph.notes.append(json.loads(line.removeprefix("note ")))
             elif line.startswith("input "):
                 written, _, extra = line.removeprefix("input ").partition(" ; ")
                 _dress(values[written].producer, extra)

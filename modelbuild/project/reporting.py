@@ -37,16 +37,17 @@ def entry(
     variant: Variant, source: Source, package: Answer, *, summary: bytes, proof: bytes | None, jobs: Iterable[Forecast]
 ) -> Entry:
     """``summary`` and ``proof`` are what those stages gave; ``jobs`` the last ones of all that was asked."""
+    counted = msgspec.json.decode(summary, type=Summary)
     measured, notes = (None, (_UNPROVED,)) if proof is None else _proof(proof)
     blobs = {name.replace("model", variant.model): output.blob for name, output in package.record.outputs.items()}
     artifact = _artifact(
         variant,
         status="built",
         files={name: File(sha256=blob.sha256, bytes=blob.size) for name, blob in sorted(blobs.items())},
-        summary=msgspec.json.decode(summary, type=Summary),
+        summary=counted,
         stages=tuple(_stages(jobs)),
         proof=measured,
-        notes=notes,
+        notes=(*counted.notes, *notes),
     )
     return Entry(artifact, source)
 

@@ -45,7 +45,6 @@ class SourceDescription(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     files: tuple[Size, ...]
     unsupported: dict[str, Unsupported]
     trouble: Annotated[str, Meta(description="why else it cannot be converted; empty where nothing else is wrong")]
-    notes: Annotated[tuple[str, ...], Meta(description="what a person should know of its conversion")]
     converted: Annotated[Summary | None, Meta(description="the optimised graph, where it can be converted")]
 
 
@@ -75,11 +74,10 @@ def describe(path: Path) -> Description:
 def _describe_source(model: SourceModel) -> SourceDescription:
     unsupported: dict[str, Unsupported] = {}
     trouble, converted = "", None
-    notes: tuple[str, ...] = ()
     try:
         graph = frontend.to_graph(model)
         optimize(graph)
-        converted, notes = summarize(graph), tuple(graph.notes)
+        converted = summarize(graph)
     except UnsupportedModel as error:
         unsupported = {name: Unsupported(count, why) for name, (count, why) in sorted(error.operators.items())}
     except BuildError as error:  # a description tells of troubles, it has none
@@ -95,7 +93,6 @@ def _describe_source(model: SourceModel) -> SourceDescription:
         files=tuple(_size(path, model.files[0].parent) for path in model.files),
         unsupported=unsupported,
         trouble=trouble,
-        notes=notes,
         converted=converted,
     )
 

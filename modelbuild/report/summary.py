@@ -41,6 +41,7 @@ class Summary(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     macs_assume: Annotated[
         tuple[str, ...], Meta(description="symbols that were taken to be 1 for 'macs'; '?' are those without a name")
     ]
+    notes: Annotated[tuple[str, ...], Meta(description="what a person should know of the conversion")] = ()
 
 
 def summarize(graph: Graph) -> Summary:
@@ -61,6 +62,7 @@ def summarize(graph: Graph) -> Summary:
         weight_bytes=dict(sorted(weight_bytes.items())),
         macs=macs,
         macs_assume=tuple(sorted(count.assumed)),
+        notes=tuple(graph.notes),
     )
 
 

@@ -204,6 +204,7 @@ def verify_body(body: Graph, outside: Value) -> None:
 def test_text_round_trips_names_origins_sinks_and_layouts() -> None:
     written = """graph "my net"(%x: f32[N<1..8>,3], %"a b": i64[S]) {
   input %x ; layout="[N,C]"
+  note "Foo is translated by its definition"
   %y = Relu(%x) : f32[N<1..8>,3] ; layer="layer 1" from="Relu:r"
   %"relu#1" = Abs(%y) : f32[N<1..8>,3]
   %z = Sigmoid(%"relu#1") : f32[N<1..8>,3] ; names=[["z", "zz"]]

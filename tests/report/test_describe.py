@@ -80,7 +80,8 @@ def test_what_translation_notes_is_told(tmp_path: Path, monkeypatch: pytest.Monk
     to_graph = frontend.to_graph
     monkeypatch.setattr(frontend, "to_graph", noted)
     found = source(write(tmp_path / "net.onnx", helper.make_node("MatMul", ["x", "w"], ["y"])))
-    assert found.notes == ("translated by its definition",)
+    assert found.converted is not None
+    assert found.converted.notes == ("translated by its definition",)
 
 
 def test_operators_in_subgraphs_are_counted(tmp_path: Path) -> None:
