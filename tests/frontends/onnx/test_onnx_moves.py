@@ -160,6 +160,7 @@ USES = [
     Use("Dropout", 7, (x(3, 4),), {}),
     Use("Dropout", 13, (x(3, 4),), {}, outputs=2),
     Use("BitCast", 26, (i(1, 2),), {"to": 7}),
+    Use("BitCast", 26, (i(-1, 2**63 - 1),), {"to": 13}),
 ]  # fmt: skip
 
 each = pytest.mark.parametrize("use", USES, ids=str)

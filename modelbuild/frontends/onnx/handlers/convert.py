@@ -99,6 +99,11 @@ def bit_cast(build: Build, x: Value, *, to: int) -> Value:
     dtype = type_named(build, to)
     if dtype is x.fact.dtype:
         return x
+    if dtype.bits != x.fact.dtype.bits:
+        raise ValueError(f"the bits of {x.fact.dtype} are not as many as those of {dtype}")
+    if dtype.is_integer and not x.fact.dtype.is_real:
+        # Between integers of one size a conversion keeps the bits, and truth is 1.
+        return build(ops.Convert(dtype), x)
     if x.fact.value is None:
         raise build.refuse(f"the bits of {x.fact.dtype} cannot be taken as {dtype} at run time")
     return build.const(x.fact.value.numpy().view(dtype.numpy))
