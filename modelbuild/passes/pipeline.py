@@ -10,6 +10,7 @@ from modelbuild.graph import Graph, verify
 from modelbuild.passes.compress.indices import narrow_indices
 from modelbuild.passes.fold import constants
 from modelbuild.passes.fuse import batch_norm, matmul, scale, transpose
+from modelbuild.passes.legalize import reduce
 from modelbuild.passes.normalize import branches, idle
 from modelbuild.passes.share import share_equal_nodes
 from modelbuild.rewrite import Rule, Trace, apply
@@ -31,13 +32,18 @@ def fuse(graph: Graph, trace: Trace) -> None:
     apply(FUSE, graph, trace)
 
 
+def legalize(graph: Graph, trace: Trace) -> None:
+    """What the runtime computes wrongly is said otherwise."""
+    apply(reduce.RULES, graph, trace)
+
+
 def share(graph: Graph, trace: Trace) -> None:
     """Last, because a node with several users is left alone by the rules before."""
     narrow_indices(graph, trace)
     share_equal_nodes(graph, trace)
 
 
-PHASES: Final = {"normalize": normalize, "fuse": fuse, "share": share}
+PHASES: Final = {"normalize": normalize, "fuse": fuse, "legalize": legalize, "share": share}
 """The phases, in the order in which they run."""
 
 DEFAULT: Final = tuple(PHASES)

@@ -1,0 +1,1 @@
+"""Say things so that the runtime computes them right."""
