@@ -22,9 +22,10 @@ from __future__ import annotations
 
 import importlib
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -36,6 +37,9 @@ from modelbuild.graph.text import parse, show
 from modelbuild.rewrite import Rule, Trace, apply
 from modelbuild.tensor.dtype import Array
 from modelbuild.tensor.fact import Fact
+
+if TYPE_CHECKING:
+    from sites import Site
 
 CASE = re.compile(
     r"// (?P<title>[^\n]+)\n"
@@ -136,3 +140,34 @@ def known_code(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from sites import learn_code
 
     return learn_code(tmp_path_factory.mktemp("code") / "memo")
+
+
+@pytest.fixture(scope="session")
+def finished_site(tmp_path_factory: pytest.TempPathFactory, known_code: Path) -> Site:
+    """A checkout in which all is built, but nothing proved. Tests take a `built_site`."""
+    from sites import Site
+
+    from modelbuild.project import Checkout
+
+    site = Site(tmp_path_factory.mktemp("finished") / "site", known_code)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Checkout, "can_prove", False)
+        with Checkout.open(site.manifest) as checkout:
+            for variant in checkout.manifest.variants():
+                checkout.make(variant)
+            checkout.report()
+    return site
+
+
+@pytest.fixture
+def built_site(finished_site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
+    """A checkout of one's own in which all is built, and which is the current folder."""
+    from sites import Site
+
+    from modelbuild.project import Checkout
+
+    monkeypatch.setattr(Checkout, "can_prove", False)
+    copy = Site(tmp_path / "site")
+    shutil.copytree(finished_site.root, copy.root, dirs_exist_ok=True)
+    monkeypatch.chdir(copy.root)
+    return copy

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, NoReturn, Protocol, TypeAlias
 
 from modelbuild import digest, disk
 from modelbuild.errors import SourceError, UsageError
@@ -93,10 +93,9 @@ def pack(checkout: Checkout, variants: Sequence[Variant], output: Path) -> Packe
         add(index.NAME, len(text), io.BytesIO(text))
         for name, (path, file) in sorted(files.items()):
             with path.open("rb") as content:
-                counted = _Counted(content, file.bytes)
-                add(name, file.bytes, counted)
-            if counted.sha256 != file.sha256:
-                raise SourceError(f"{path}: is not what was built; modelbuild build makes it again")
+                watched = _Watched(path, content, file)
+                add(name, file.bytes, watched)
+                watched.check()
     unlicensed = tuple(name for name, source in sorted(sources.items()) if source.license is None)
     return Packed(said, tuple(unproved), unlicensed)
 
@@ -192,20 +191,29 @@ def _published(output: Path) -> Iterator[Path]:
             raise
 
 
-class _Counted:
-    """At most ``size`` bytes of a file, hashed as they are read."""
+class _Watched:
+    """The content of a file, which must be what was noted when it was made."""
 
-    def __init__(self, file: IO[bytes], size: int) -> None:
-        self._file = file
-        self._left = size
+    def __init__(self, path: Path, content: Content, noted: File) -> None:
+        self._path = path
+        self._content = content
+        self._noted = noted
+        self._left = noted.bytes
         self._sha = hashlib.sha256()
 
     def read(self, size: int = -1, /) -> bytes:
-        data = self._file.read(self._left if size < 0 else min(size, self._left))
+        wanted = self._left if size < 0 else min(size, self._left)
+        data = self._content.read(wanted)
         self._left -= len(data)
         self._sha.update(data)
+        if len(data) < wanted:
+            self._refuse()
         return data
 
-    @property
-    def sha256(self) -> str:
-        return self._sha.hexdigest()
+    def check(self) -> None:
+        """All has been read."""
+        if self._content.read(1) or self._sha.hexdigest() != self._noted.sha256:
+            self._refuse()
+
+    def _refuse(self) -> NoReturn:
+        raise SourceError(f"{self._path}: is not what was built; 'modelbuild build' makes it again")

@@ -168,7 +168,7 @@ def _asked(said: Locked) -> dict[str, str]:
     return {
         **{f"source {name}": sha256 for name, sha256 in said.sources.items()},
         **{f"tool {name}": version for name, version in said.tools.items()},
-        **{f"artifact {name}": "asked for" for name in said.artifacts},
+        **{f"artifact {name}": "it" for name in said.artifacts},
     }
 
 
