@@ -8,7 +8,7 @@ import tempfile
 from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from modelbuild.errors import StoreError
 
@@ -66,13 +66,20 @@ def appending(path: Path) -> Iterator[FileIO]:
 
 def replace(path: Path, data: bytes, *, drafts: Path, synced: bool = True) -> None:
     """Write a whole file or nothing. ``drafts`` is a folder of the same file system."""
+    with drafted(path, drafts=drafts, synced=synced) as file:
+        file.write(data)
+
+
+@contextmanager
+def drafted(path: Path, *, drafts: Path | None = None, synced: bool = True) -> Iterator[IO[bytes]]:
+    """A file to write to, which becomes ``path`` when the block ends well and is gone when it does not."""
     if not path.parent.is_dir():
         path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=drafts, prefix=".draft-")
+    descriptor, name = tempfile.mkstemp(dir=drafts or path.parent, prefix=".draft-")
     draft = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             if synced:
                 os.fsync(descriptor)

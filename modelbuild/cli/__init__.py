@@ -35,7 +35,8 @@ _COMMANDS = {
     "pack": "releasing",
     "verify": "releasing",
     "clean": "cleaning",
-    "cache": "cleaning",
+    "cache": "caching",
+    "graph": "graphing",
 }
 """Which module of this package has which command, as ``<name>_command``; in the order of the help."""
 

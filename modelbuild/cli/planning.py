@@ -55,7 +55,7 @@ def explain_command(selectors: Sequence[str], as_json: bool, manifest: Path) -> 
 
     with Checkout.open(manifest) as checkout:
         for variant in select(selectors, checkout.manifest):
-            stages = list(_chain(checkout.forecast(variant)))
+            stages = list(checkout.forecast(variant).chain())
             if as_json:
                 click.echo(json.dumps({"variant": str(variant), "stages": [_plain(one) for one in stages]}))
                 continue
@@ -128,13 +128,6 @@ def _steps(checkout: Checkout, variant: Variant) -> Iterator[dict[str, Any]]:
     for one in waiting:
         yield {"stage": one.job.stage.name, "why": str(one.why), "seconds": one.seconds}
     yield {"stage": "deliver", "why": why, "seconds": None}
-
-
-def _chain(last: Forecast) -> Iterator[Forecast]:
-    """What leads to an answer, inputs first."""
-    for earlier in last.before.values():
-        yield from _chain(earlier)
-    yield last
 
 
 def _plain(one: Forecast) -> dict[str, Any]:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from modelbuild.stages.pool import Pool
 
 MANIFEST = Path("models.yaml")
+STORE_VARIABLE = "MODELBUILD_STORE"
 
 _PLANNING = ("modelbuild.plan", "modelbuild.stages.job", "modelbuild.stages.key", "modelbuild.stages.stage")
 """What turns a question into keys, besides the stages' own code."""
@@ -145,6 +146,22 @@ class Checkout:
         artifact = self._plan(variant, self.sources.here(self.model(variant)))
         found = [one for job in self._jobs(artifact) for one in self._build.forecast(job).would_run()]
         return list({forecast.job.stage.name: forecast for forecast in found}.values())
+
+    def keys(self, variant: Variant) -> set[Digest]:
+        """The keys of all that is asked for a variant, as far as they are known without fetching or running anything.
+
+        What they were made of may be left out: records tell it.
+        """
+        noted = stamp.read(self._stamp(variant))
+        if noted is not None and self.stale(variant) is None:
+            return set(noted.keys.values())
+        found = set(noted.keys.values()) if noted is not None else set()
+        try:
+            artifact = self._plan(variant, self.sources.here(self.model(variant)))
+        except BuildError:  # without its sources its new keys are unknown; what was delivered is all that is known
+            return found
+        forecasts = [self._build.forecast(job) for job in self._jobs(artifact)]
+        return found | {one.key.digest for last in forecasts for one in last.chain() if one.key is not None}
 
     def forecast(self, variant: Variant) -> Forecast:
         """Of what is delivered: its key, and what goes before it."""
@@ -276,8 +293,9 @@ class Checkout:
     # ---- builds ----
 
     @cached_property
-    def _store(self) -> LocalStore:
-        return LocalStore(self.cache / "store")
+    def store(self) -> LocalStore:
+        """In ``cache/``, unless the environment names one that several checkouts share."""
+        return LocalStore(Path(os.environ.get(STORE_VARIABLE) or self.cache / "store"))
 
     @cached_property
     def _history(self) -> History:
@@ -285,7 +303,7 @@ class Checkout:
 
     @cached_property
     def _build(self) -> Build:
-        return Build(self._store, self._memo, self._history, listener=self._hear)
+        return Build(self.store, self._memo, self._history, listener=self._hear)
 
     def _pooled(self, artifact: Artifact) -> Build:
         with self._opening:
@@ -295,10 +313,8 @@ class Checkout:
                 for module in self._code_of(artifact):
                     self._code.of_module(module)
                 self._memo.keep()  # the workers find the digests of our code there, which take a second
-                self._pool = Pool(self._workers, self.cache, memory=_memory())
-                self._build_in_pool = Build(
-                    self._store, self._memo, self._history, listener=self._hear, pool=self._pool
-                )
+                self._pool = Pool(self._workers, self.cache, self.store.root, memory=_memory())
+                self._build_in_pool = Build(self.store, self._memo, self._history, listener=self._hear, pool=self._pool)
             return self._build_in_pool
 
     @contextmanager

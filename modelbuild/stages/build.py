@@ -72,6 +72,12 @@ class Forecast:
     seconds: float | None
     before: Mapping[str, Forecast]
 
+    def chain(self) -> Iterator[Forecast]:
+        """What leads to the answer, inputs first, and the answer itself; what two jobs share comes twice."""
+        for earlier in self.before.values():
+            yield from earlier.chain()
+        yield self
+
     def would_run(self) -> Iterator[Forecast]:
         """Everything that asking for this job would (or may) run, inputs first, each once."""
         if self.outcome == "hit":  # what it was made of may be gone, and is not missed
@@ -331,6 +337,7 @@ class Build:
 
     def _hit(self, job: Job, key: Key, record: Record) -> Answer:
         self._history.note(job, key.digest)
+        self.store.used(key.digest)
         self._tell("hit", job, key, seconds=record.seconds, size=record.size)
         return Answer(job, key, record, None, 0.0)
 

@@ -62,6 +62,9 @@ class Store(Protocol):
     def publish(self, record: Record) -> None:
         """Make ``record`` the answer to its key. All its blobs have been taken."""
 
+    def used(self, key: Digest) -> None:
+        """Remember that the answer to ``key`` was of use just now: what was not for longest goes first."""
+
     def lock(self, key: Digest, patience: float) -> AbstractContextManager[bool]:
         """Keep others from working on ``key``; False if somebody else has it for ``patience`` seconds already.
 

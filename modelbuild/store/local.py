@@ -14,14 +14,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelbuild import digest, disk
-from modelbuild.store import lock
+from modelbuild.store import layout, lock
 from modelbuild.store.interface import Damage, Lost
+from modelbuild.store.pins import Pins
 from modelbuild.store.record import Blob, Record, blob_of
+from modelbuild.store.uses import Uses
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from modelbuild.digest import Digest
+    from modelbuild.store.layout import Shelf
 
 FORMAT = "v1"
 _CACHE_TAG = b"Signature: 8a477f597d28d172789f06886806bc55\n# Made by modelbuild; safe to delete, costs only time.\n"
@@ -36,7 +39,9 @@ class LocalStore:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.damage: deque[Damage] = deque()
-        self._home = root / FORMAT
+        self.home = root / FORMAT
+        self.uses = Uses(self.home / "uses")
+        self.pins = Pins(self.home / "pins")
         self._drafts: Path | None = None
         self._owner = os.getpid()
         self._opening = threading.Lock()
@@ -55,10 +60,10 @@ class LocalStore:
         try:
             found = Record.decode(data)
         except ValueError as error:
-            self._set_aside(Path(place), f"record {key[:12]}", str(error))
+            self.set_aside(Path(place), f"record {key[:12]}", str(error))
             return None
         if found.key != key:
-            self._set_aside(Path(place), f"record {key[:12]}", f"it answers another key, {found.key[:12]}")
+            self.set_aside(Path(place), f"record {key[:12]}", f"it answers another key, {found.key[:12]}")
             return None
         return found
 
@@ -76,19 +81,21 @@ class LocalStore:
         with disk.explained(path):
             found = digest.fast_of_file(path)
         if found != blob.xxh3:
-            self._set_aside(path, f"blob {blob.sha256[:12]}", f"xxh3 is {found[:12]}, was {blob.xxh3[:12]}")
+            self.set_aside(path, f"blob {blob.sha256[:12]}", f"xxh3 is {found[:12]}, was {blob.xxh3[:12]}")
             raise Lost(blob)
         return path
 
     def keys(self) -> Iterator[Digest]:
-        for path in sorted((self._home / "records").glob("??/*")):
-            yield path.parent.name + path.name
+        return (key for key, _ in layout.record_files(self.home))
 
     # ---- writing ----
 
+    def used(self, key: Digest) -> None:
+        self.uses.note(key)
+
     @contextmanager
     def scratch(self) -> Iterator[Path]:
-        with disk.explained(self._home):
+        with disk.explained(self.home):
             folder = Path(tempfile.mkdtemp(dir=self._open(), prefix="work-"))
         try:
             yield folder
@@ -116,7 +123,7 @@ class LocalStore:
 
     @contextmanager
     def lock(self, key: Digest, patience: float) -> Iterator[bool]:
-        path = self._home / "locks" / key
+        path = self.home / "locks" / key
         with disk.explained(path):
             descriptor = lock.acquire(path, patience)
         try:
@@ -125,11 +132,28 @@ class LocalStore:
             if descriptor is not None:
                 lock.release(path, descriptor)
 
+    # ---- looking after it ----
+
+    def place(self, shelf: Shelf, name: Digest) -> Path:
+        """Where a blob or record lies, or would."""
+        return Path(self._place(shelf, name))
+
+    def set_aside(self, path: Path, what: str, why: str) -> None:
+        """Move a damaged file out of everyone's way; another process may have been quicker."""
+        place = self.home / "quarantine" / f"{path.parent.name}{path.name}.{secrets.token_hex(4)}"
+        with disk.explained(path):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                path.replace(place)
+            except FileNotFoundError:
+                return
+        self.damage.append(Damage(what, why))
+
     # ---- inside ----
 
-    def _place(self, kind: str, name: Digest) -> str:
+    def _place(self, kind: Shelf, name: Digest) -> str:
         """As text, for the sake of a build with nothing to do: making five Paths takes longer than reading a record."""
-        return f"{self._home}/{kind}/{name[:2]}/{name[2:]}"
+        return f"{self.home}/{kind}/{name[:2]}/{name[2:]}"
 
     def _size(self, blob: Blob) -> int | None:
         """The blob's size on disk; a blob of the wrong size is set aside and None."""
@@ -141,20 +165,9 @@ class LocalStore:
         except OSError as error:
             raise disk.trouble(error, Path(place)) from error
         if size != blob.size:
-            self._set_aside(Path(place), f"blob {blob.sha256[:12]}", f"{size} bytes, was {blob.size}")
+            self.set_aside(Path(place), f"blob {blob.sha256[:12]}", f"{size} bytes, was {blob.size}")
             return None
         return size
-
-    def _set_aside(self, path: Path, what: str, why: str) -> None:
-        """Move a damaged file out of everyone's way; another process may have been quicker."""
-        place = self._home / "quarantine" / f"{path.parent.name}{path.name}.{secrets.token_hex(4)}"
-        with disk.explained(path):
-            place.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                path.replace(place)
-            except FileNotFoundError:
-                return
-        self.damage.append(Damage(what, why))
 
     def _open(self) -> Path:
         """The folder for drafts of this process: on the store's file system, so that a rename publishes."""
@@ -165,7 +178,7 @@ class LocalStore:
             return self._drafts
 
     def _make_home(self) -> Path:
-        drafts = self._home / "drafts"
+        drafts = self.home / "drafts"
         drafts.mkdir(parents=True, exist_ok=True)
         tag = self.root / "CACHEDIR.TAG"
         if not tag.exists():

@@ -66,6 +66,9 @@ class MemoryStore:
     def publish(self, record: Record) -> None:
         self.records[record.key] = record.encode()
 
+    def used(self, key: Digest) -> None:
+        """It never makes room."""
+
     @contextmanager
     def lock(self, key: Digest, patience: float) -> Iterator[bool]:
         mine = self._locks[key].acquire(timeout=patience)

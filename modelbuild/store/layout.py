@@ -1,0 +1,51 @@
+"""Where things lie in a store's folder, and what lies there without belonging to it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from modelbuild.digest import Digest
+
+Shelf: TypeAlias = Literal["blobs", "records"]
+
+_NAME = re.compile(r"(?P<start>[0-9a-f]{2})/(?P<rest>[0-9a-f]{62})")
+
+
+def blob_files(home: Path) -> Iterator[tuple[Digest, Path]]:
+    return _ours(home / "blobs")
+
+
+def record_files(home: Path) -> Iterator[tuple[Digest, Path]]:
+    return _ours(home / "records")
+
+
+def foreign(home: Path) -> Iterator[Path]:
+    """What lies among blobs and records and cannot be one, in order; links too."""
+    for shelf in ("blobs", "records"):
+        for path in _entries(home / shelf):
+            if _name(path, home / shelf) is None:
+                yield path
+
+
+def _ours(folder: Path) -> Iterator[tuple[Digest, Path]]:
+    for path in _entries(folder):
+        if (name := _name(path, folder)) is not None:
+            yield name, path
+
+
+def _entries(folder: Path) -> Iterator[Path]:
+    """All but the folders of the first level that have the right kind of name."""
+    for start in sorted(folder.glob("*")):
+        if len(start.name) == 2 and start.is_dir() and not start.is_symlink():
+            yield from sorted(start.iterdir())
+        else:
+            yield start
+
+
+def _name(path: Path, folder: Path) -> Digest | None:
+    found = _NAME.fullmatch(path.relative_to(folder).as_posix())
+    return found["start"] + found["rest"] if found and path.is_file() and not path.is_symlink() else None
