@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import importlib
 import re
+import signal
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,6 +56,11 @@ CASE = re.compile(
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="take what is emitted now as what is right")
+
+
+def pytest_configure() -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a shell; children would inherit it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.File | None:
