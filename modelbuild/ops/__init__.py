@@ -47,25 +47,13 @@ from modelbuild.ops.convolution import (
 )
 from modelbuild.ops.ctc import CTCGreedyDecoder, CTCGreedyDecoderSeqLen, CTCLoss
 from modelbuild.ops.detection import (
-    AlignedMode,
-    BoxEncoding,
-    DeformablePSROIPooling,
     DetectionOutput,
     GenerateProposals,
-    MatrixNms,
-    MulticlassNms,
-    NMSRotated,
-    NonMaxSuppression,
     PriorBox,
     PriorBoxClustered,
     Proposal,
-    PSROIPooling,
     RegionYolo,
     ReorgYolo,
-    ROIAlign,
-    ROIAlignRotated,
-    RoiMode,
-    ROIPooling,
 )
 from modelbuild.ops.elementwise import (
     Abs,
@@ -182,6 +170,15 @@ from modelbuild.ops.reduction import (
     ReduceProd,
     ReduceSum,
 )
+from modelbuild.ops.regions import (
+    AlignedMode,
+    DeformablePSROIPooling,
+    PSROIPooling,
+    ROIAlign,
+    ROIAlignRotated,
+    RoiMode,
+    ROIPooling,
+)
 from modelbuild.ops.resize import (
     Coordinates,
     GridSample,
@@ -207,6 +204,7 @@ from modelbuild.ops.slicing import (
 )
 from modelbuild.ops.state import Assign, ReadValue
 from modelbuild.ops.string_ import StringTensorPack, StringTensorUnpack
+from modelbuild.ops.suppression import BoxEncoding, MatrixNms, MulticlassNms, NMSRotated, NonMaxSuppression
 
 __all__ = [
     "DFT",
