@@ -23,7 +23,7 @@ from modelbuild.tensor.dtype import Array
 pytestmark = pytest.mark.slow
 
 EXCLUSIONS = Path(__file__).with_name("backend_exclusions.txt")
-KINDS = ("node", "simple", "pytorch-converted", "pytorch-operator", "light")
+KINDS = ("node", "simple", "pytorch-converted", "pytorch-operator")
 PATIENCE = 60.0
 """Seconds that one test may take."""
 
