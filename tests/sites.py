@@ -8,9 +8,9 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import onnx
@@ -114,21 +114,34 @@ class Site:
 
     def run(self, *command: str, prove: bool = False, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a module of Python here; without the runtimes unless ``prove``, because loading them takes a second."""
+        return subprocess.run(
+            [sys.executable, "-m", *command],
+            cwd=self.root,
+            env=self._environment(prove, environment),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    def start(self, *command: str, output: IO[bytes], **environment: str) -> subprocess.Popen[bytes]:
+        """As `run`, without the runtimes, and without waiting; all that it says goes to ``output``."""
+        return subprocess.Popen(
+            [sys.executable, "-m", *command],
+            cwd=self.root,
+            env=self._environment(False, environment),
+            stdout=output,
+            stderr=output,
+        )
+
+    def _environment(self, prove: bool, more: Mapping[str, str]) -> dict[str, str]:
         hidden = self.root.parent / "hidden"
         if not prove:
             hidden.mkdir(exist_ok=True)
             (hidden / "sitecustomize.py").write_text("import sys\nsys.modules['openvino'] = None\n")
         path = [str(REPOSITORY), *([] if prove else [str(hidden)])]
         inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-        return subprocess.run(
-            [sys.executable, "-m", *command],
-            cwd=self.root,
-            env={**inherited, "PYTHONPATH": os.pathsep.join(path), **environment},
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        return {**inherited, "PYTHONPATH": os.pathsep.join(path), **more}
 
     def doit(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
         return self.run("doit", *arguments, **options)
