@@ -21,7 +21,7 @@ from modelbuild.release import lock
 if TYPE_CHECKING:
     from modelbuild.manifest import Manifest
 
-_MANIFESTS = frozenset({".yaml", ".yml", ".json"})
+_MANIFESTS = frozenset({".yaml", ".yml"})
 
 
 def affected(manifest: Manifest, ref: str) -> dict[str, str]:
@@ -48,10 +48,13 @@ def affected(manifest: Manifest, ref: str) -> dict[str, str]:
 def _manifest_then(git: Git, commit: str, manifest: Manifest, into: Path) -> Manifest | str:
     """The manifest of that commit with its lock files, laid out below ``into``; or why there is none."""
     endings = _MANIFESTS | {path.suffix for path in manifest.files}
+    locks = lock.folder(manifest)
     own = manifest.files[0].relative_to(manifest.root)
-    for path, content in git.contents(
-        commit, lambda path: path.suffix in endings and path.is_relative_to(manifest.root)
-    ):
+
+    def is_wanted(path: Path) -> bool:
+        return path.parent == locks or (path.suffix in endings and path.is_relative_to(manifest.root))
+
+    for path, content in git.contents(commit, is_wanted):
         copy = into / path.relative_to(manifest.root)
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_bytes(content)

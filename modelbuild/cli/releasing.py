@@ -44,6 +44,7 @@ def pack_command(selectors: Sequence[str], output: Path, with_build: bool, offli
     from modelbuild import telling
     from modelbuild.manifest import select
     from modelbuild.project import Checkout
+    from modelbuild.release import lock
     from modelbuild.release.bundle import pack
     from modelbuild.report.figures import plural, size
 
@@ -52,7 +53,7 @@ def pack_command(selectors: Sequence[str], output: Path, with_build: bool, offli
         variants = select(selectors, checkout.manifest)
         try:
             for variant in variants if with_build else ():
-                if checkout.stale(variant) is not None:
+                if isinstance(lock.current(checkout, variant), str):
                     screen.line(str(telling.Row.of(checkout.make(variant))))
         finally:
             screen.close()

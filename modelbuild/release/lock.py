@@ -73,17 +73,17 @@ def write(checkout: Checkout, variants: Iterable[Variant]) -> list[Path]:
     All of a model must be up to date, because a lock speaks of one state of its sources and tools: else `Stale`.
     """
     manifest = checkout.manifest
-    current: dict[Path, bytes] = {}
+    wanted: dict[Path, bytes] = {}
     models = _models(manifest, variants)
     entries = built(checkout, [variant for model in models for variant in model.variants()])
     for model in models:
         files = {_name(variant): entries[variant].artifact.files for variant in model.variants()}
-        current[_path(manifest, model.id)] = _encode(_locked(checkout, model, files))
-    changed = [path for path, data in current.items() if not path.is_file() or path.read_bytes() != data]
+        wanted[_path(manifest, model.id)] = _encode(_locked(checkout, model, files))
+    changed = [path for path, data in wanted.items() if not path.is_file() or path.read_bytes() != data]
     gone = list(_gone(manifest))
     with disk.explained(folder(manifest)):
         for path in changed:
-            disk.replace(path, current[path], drafts=_made(path.parent))
+            disk.replace(path, wanted[path], drafts=_made(path.parent))
         for path in gone:
             path.unlink()
     return [*changed, *gone]
@@ -109,14 +109,21 @@ def check(checkout: Checkout, variants: Sequence[Variant]) -> None:
     _refuse(_OTHERWISE, told)
 
 
+def current(checkout: Checkout, variant: Variant) -> Entry | str:
+    """What was noted of a variant that is up to date, or why it has to be made again."""
+    if (why := checkout.stale(variant)) is not None:
+        return why
+    return checkout.noted(variant) or f"what was noted of it is gone: 'modelbuild clean {variant}' before"
+
+
 def built(checkout: Checkout, variants: Iterable[Variant]) -> dict[Variant, Entry]:
     """What was noted of variants that are up to date; `Stale`, with all that are not."""
     found: dict[Variant, Entry] = {}
     told: list[str] = []
     for variant in variants:
-        entry = checkout.noted(variant)
-        if (why := checkout.stale(variant)) is not None or entry is None:
-            told.append(f"{variant}: {why or 'its notes are gone'}")
+        entry = current(checkout, variant)
+        if isinstance(entry, str):
+            told.append(f"{variant}: {entry}")
         else:
             found[variant] = entry
     _refuse("not up to date; 'modelbuild build' makes it", told)

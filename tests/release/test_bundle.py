@@ -187,6 +187,16 @@ def test_a_model_with_a_long_name_is_packed_and_found(built_site: Site) -> None:
     assert run(["verify", "b.tar"]) == 0
 
 
+def test_a_zip_that_is_too_large_for_old_ones_is_packed_and_found(
+    built_site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(zipfile, "ZIP64_LIMIT", 100)
+    pack("b.zip")
+    with zipfile.ZipFile("b.zip") as archive:
+        assert any(info.extra for info in archive.infolist())
+    assert run(["verify", "b.zip"]) == 0
+
+
 # ---- what does not get in ----
 
 
@@ -227,6 +237,13 @@ def test_an_edited_artifact_does_not_get_in(built_site: Site, capsys: Capture) -
     (built_site.folder() / "one.bin").write_bytes(bytes(144))
     assert run(["pack", "-o", "b.tar"]) == 4
     assert "one.bin was changed by somebody" in capsys.readouterr().err
+
+
+def test_an_artifact_without_notes_is_made_again_first(built_site: Site, capsys: Capture) -> None:
+    (built_site.root / "cache" / "stamps" / "one" / "cpu" / "FP32.report.json").unlink()
+    assert run(["pack", "-o", "b.tar"]) == 4
+    assert "what was noted of it is gone" in capsys.readouterr().err
+    assert run(["pack", "--build", "-o", "b.tar"]) == 0
 
 
 @pytest.mark.parametrize("form", FORMS)
