@@ -9,7 +9,7 @@ from modelbuild.errors import UsageError
 from modelbuild.graph import Graph, verify
 from modelbuild.passes.compress.indices import narrow_indices
 from modelbuild.passes.fold import constants
-from modelbuild.passes.fuse import batch_norm, matmul, scale, transpose
+from modelbuild.passes.fuse import batch_norm, matmul, scale, transpose, zero_point
 from modelbuild.passes.legalize import reduce
 from modelbuild.passes.normalize import branches, idle
 from modelbuild.passes.share import share_equal_nodes
@@ -18,7 +18,14 @@ from modelbuild.rewrite import Rule, Trace, apply
 # Folding decides conditions and shapes, and what is decided makes more to fold: one set.
 NORMALIZE: Final[tuple[Rule, ...]] = (*constants.RULES, *branches.RULES, *idle.RULES)
 # Later, because it wants weights that are constants by now.
-FUSE: Final[tuple[Rule, ...]] = (*batch_norm.RULES, *scale.RULES, *transpose.RULES, *matmul.RULES, *constants.RULES)
+FUSE: Final[tuple[Rule, ...]] = (
+    *batch_norm.RULES,
+    *scale.RULES,
+    *transpose.RULES,
+    *matmul.RULES,
+    *zero_point.RULES,
+    *constants.RULES,
+)
 
 
 def normalize(graph: Graph, trace: Trace) -> None:
