@@ -22,8 +22,8 @@ from __future__ import annotations
 
 import importlib
 import re
-import signal
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
