@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import secrets
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -61,7 +60,10 @@ def _joined(pieces: Iterator[str], count: int = 1000) -> Iterator[str]:
 
 @contextmanager
 def _drafts(*paths: Path) -> Iterator[list[BinaryIO]]:
-    """Open an empty file for each path; they take their names, in order, once all are safe on the disk."""
+    """Open an empty file for each path; they take their names, in order, once all are written.
+
+    Nothing is synced, as compilers do not either: the store syncs what it takes in.
+    """
     drafts = [path.with_name(f".{path.name}.{secrets.token_hex(4)}.draft") for path in paths]
     files: list[BinaryIO] = []
     try:
@@ -72,8 +74,6 @@ def _drafts(*paths: Path) -> Iterator[list[BinaryIO]]:
                 stack.callback(draft.unlink, missing_ok=True)
             yield files
             for file in files:
-                file.flush()
-                os.fsync(file.fileno())
                 file.close()
             for draft, path in zip(drafts, paths, strict=True):
                 draft.replace(path)

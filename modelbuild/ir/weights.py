@@ -18,6 +18,9 @@ from modelbuild.tensor.storage import PIECE, Tensor
 SHORT = 256
 """Contents up to this size are remembered as they are; of longer ones, a hash of so many bytes at their start."""
 
+WORTH_A_THREAD = 1 << 18
+"""Pieces of at least so many bytes are written while the next one is made."""
+
 TINY, WORD = 64, 8
 """Of contents up to so many bytes the parts are remembered too, in steps of an i64."""
 
@@ -43,6 +46,7 @@ class Weights:
         self.size = 0
         self._followed = 0
         self._file = file
+        self._writer = _Writer(file)
         self._short: dict[bytes, Place] = {}
         self._described: dict[Tensor, Place] = {}
         self._begins: dict[tuple[int, bytes], list[Place]] = {}
@@ -55,15 +59,15 @@ class Weights:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._writer.stop()
         if self._digester:
             self._digester.stop()
 
     def finish(self) -> str:
-        """Bring all of it to the disk; give its sha256 in hex, empty if nobody asked for it."""
-        self._file.flush()
+        """Have all of it in the file; give its sha256 in hex, empty if nobody asked for it."""
+        self._writer.flush()
         if self._digester:
             self._digester.follow(self.size)
-        os.fsync(self._file.fileno())  # takes about as long as hashing, which goes on meanwhile
         return self._digester.hexdigest() if self._digester else ""
 
     def place(self, tensor: Tensor) -> Place:
@@ -101,7 +105,7 @@ class Weights:
 
     def _twin(self, tensor: Tensor, alike: Iterable[Place]) -> Place | None:
         """The one of ``alike`` that holds the bytes of ``tensor``."""
-        self._file.flush()
+        self._writer.flush()
         hash_ = _hash(tensor.chunks())
         return next((p for p in alike if self._hash_at(p) == hash_ and self._holds(p, tensor)), None)
 
@@ -122,15 +126,48 @@ class Weights:
     def _append(self, pieces: Iterable[memoryview], size: int) -> Place:
         place = Place(self.size, size)
         for piece in pieces:
-            self._file.write(piece)
+            self._writer.write(piece)
             self.size += len(piece)
             if self._digester and self.size - self._followed >= PIECE:
-                self._file.flush()
+                self._writer.flush()
                 self._digester.follow(self.size)
                 self._followed = self.size
         if self.size != place.offset + size:
             raise BrokenInvariant(f"a tensor of {size} bytes gave {self.size - place.offset}")
         return place
+
+
+class _Writer:
+    """Writes in a second thread, one piece behind whoever makes them."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._thread: ThreadPoolExecutor | None = None
+        self._writing: Future[int] | None = None
+
+    def write(self, piece: memoryview) -> None:
+        """Append ``piece``, which must stay as it is until the piece after the next one is made."""
+        self._settle()
+        if len(piece) < WORTH_A_THREAD:
+            self._file.write(piece)
+            return
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, "write")
+        self._writing = self._thread.submit(self._file.write, piece)
+
+    def flush(self) -> None:
+        self._settle()
+        self._file.flush()
+
+    def stop(self) -> None:
+        if self._thread is not None:
+            self._thread.shutdown()
+
+    def _settle(self) -> None:
+        """Wait for the piece that is being written; raises what became of it."""
+        if self._writing is not None:
+            self._writing.result()
+            self._writing = None
 
 
 class _Digester:

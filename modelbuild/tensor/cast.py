@@ -8,6 +8,7 @@ becomes the nearest end of its range (NaN: zero).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Final, Literal
 
 import numpy as np
@@ -138,6 +139,7 @@ def _range(dtype: ElementType) -> tuple[int, int]:
     return 0, (1 << dtype.bits) - 1
 
 
+@cache
 def _largest(dtype: ElementType) -> float:
     import ml_dtypes
 

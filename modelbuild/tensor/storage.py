@@ -11,7 +11,8 @@ import hashlib
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Self
+from itertools import cycle
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 
@@ -58,7 +59,8 @@ class Tensor(ABC):
     def chunks(self, limit: int = PIECE) -> Iterator[memoryview]:
         """Yield the bytes in pieces of whole elements, about ``limit`` bytes each.
 
-        A piece is valid only until the next one is asked for: they share a buffer.
+        A piece is valid until the one after the next is asked for: they share two buffers, so that one can be written
+        while the other is made.
         """
 
     @property
@@ -187,7 +189,7 @@ class Mapped(Tensor):
         if not left:
             return
         step = self.dtype.nbytes(_elements(self.dtype, limit))
-        buffer = np.empty(min(left, step), np.uint8).data
+        buffers = _twins(min(left, step), np.dtype(np.uint8))
         try:
             file = self.path.open("rb", buffering=0)
         except OSError as error:
@@ -195,7 +197,7 @@ class Mapped(Tensor):
         with file:
             file.seek(self.offset)
             while left:
-                piece = buffer[: min(left, step)]
+                piece = next(buffers)[: min(left, step)].data
                 _fill(piece, file, self.path)
                 yield piece
                 left -= len(piece)
@@ -217,9 +219,9 @@ class Cast(Tensor):
     def chunks(self, limit: int = PIECE) -> Iterator[memoryview]:
         cast = Caster(self.source.dtype, self.dtype, self.saturate)
         step = min(_elements(self.dtype, limit), _elements(self.source.dtype, limit))
-        buffer = np.empty(min(self.size, step), self.dtype.numpy)
+        buffers = _twins(min(self.size, step), self.dtype.numpy)
         for elements in self.source.arrays(self.source.dtype.nbytes(step)):
-            out = buffer[: elements.size]
+            out = next(buffers)[: elements.size]
             cast.into(out, elements)
             yield pack(out, self.dtype).data
 
@@ -271,10 +273,10 @@ class Scaled(Tensor):
         object.__setattr__(self, "shape", shape)
 
     def chunks(self, limit: int = PIECE) -> Iterator[memoryview]:
-        buffer = np.empty(min(self.size, _elements(self.dtype, limit)), self.dtype.numpy)
+        buffers = _twins(min(self.size, _elements(self.dtype, limit)), self.dtype.numpy)
         start = 0
         for elements in self.source.arrays(limit):
-            out = buffer[: elements.size]
+            out = next(buffers)[: elements.size]
             with np.errstate(over="ignore", under="ignore", invalid="ignore"):
                 self._multiply(elements, start, out)
             if np.isnan(out.min()):
@@ -384,6 +386,13 @@ def _boxes(shape: Ints, start: int, stop: int) -> Iterator[tuple[slice, ...]]:
         yield (slice(row, last), *whole)
     if rest and row <= last:
         yield from ((slice(last, last + 1), *box) for box in _boxes(shape[1:], 0, rest))
+
+
+def _twins(size: int, dtype: np.dtype[Any]) -> Iterator[Array]:
+    """Two buffers in turn, the second one made when it is needed."""
+    first = np.empty(size, dtype)
+    yield first
+    yield from cycle((np.empty(size, dtype), first))
 
 
 def _elements(dtype: ElementType, limit: int) -> int:
