@@ -13,12 +13,13 @@ from modelbuild.passes.pipeline import DEFAULT
 from modelbuild.stages import FileInput, Job
 from modelbuild.stages.describe import describe
 from modelbuild.stages.emit import emit
-from modelbuild.stages.load import load, plain_spec
+from modelbuild.stages.load import load
 from modelbuild.stages.names import BIN, GRAPH, IR, MODEL, ORIGIN, PROVENANCE, XML
 from modelbuild.stages.optimize import optimize
 from modelbuild.stages.package import package
 from modelbuild.stages.prove import prove
 from modelbuild.stages.specialize import specialize
+from modelbuild.stages.specs import plain_spec
 
 MAKERS: Final = (load, optimize, specialize, emit, package)
 """The stages that lead to what is delivered; others only look at it."""
@@ -58,12 +59,15 @@ def artifact(model: Model, variant: Variant, sources: Sequence[FetchedFile]) -> 
     own, *further = sources
     files = {MODEL: FileInput(own.path), **{f"data:{f.name}": FileInput(f.path) for f in further}}
     roles = list(files)
+    specs = [plain_spec(spec) for spec in model.inputs]
     loaded = Job(
         load,
         model.id,
         {
             "framework": framework(model),
-            "inputs": [plain_spec(spec) for spec in model.inputs],
+            "inputs": specs,
+            "order": list(model.order),
+            "batch": model.batch,
             "outputs": list(model.outputs),
             "files": roles,
         },
@@ -71,16 +75,17 @@ def artifact(model: Model, variant: Variant, sources: Sequence[FetchedFile]) -> 
     )
     aside: dict[str, Job | FileInput] = {**files, ORIGIN: loaded}
     optimized = Job(optimize, model.id, {"phases": list(DEFAULT), "files": roles}, {GRAPH: loaded}, aside)
+    static = model.static_shape or variant.target.static_shapes
     specialized = Job(
         specialize,
         str(variant),
-        {"precision": str(variant.precision), "static_shapes": variant.target.static_shapes, "files": roles},
+        {"precision": str(variant.precision), "static_shapes": static, "files": roles},
         {GRAPH: optimized},
         aside,
     )
     emitted = Job(emit, str(variant), {"name": model.id}, {GRAPH: specialized}, aside)
     packaged = Job(package, str(variant), {"provenance": provenance(model, variant, sources)}, {IR: emitted})
-    proven = Job(prove, str(variant), {"precision": str(variant.precision)}, {IR: emitted, **files})
+    proven = Job(prove, str(variant), {"precision": str(variant.precision), "inputs": specs}, {IR: emitted, **files})
     described = Job(describe, str(variant), {}, {GRAPH: specialized}, aside)
     return Artifact(variant, packaged, emitted, proven, described, specialized, optimized, tuple(sources))
 
@@ -102,9 +107,11 @@ def provenance(model: Model, variant: Variant, sources: Sequence[FetchedFile]) -
         "sources": [{"name": f.name, "sha256": f.sha256} for f in sources],
         "options": {
             "inputs": [plain_spec(spec) for spec in model.inputs],
+            "order": list(model.order),
+            "batch": model.batch,
             "outputs": list(model.outputs),
             "phases": list(DEFAULT),
-            "static_shapes": variant.target.static_shapes,
+            "static_shapes": model.static_shape or variant.target.static_shapes,
         },
         "license": model.license,
         "tags": list(model.tags),

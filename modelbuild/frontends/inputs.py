@@ -1,42 +1,60 @@
-"""What the user says of a model's inputs, applied before anything is translated.
+"""What the user says of a model's inputs and outputs, applied before anything is translated.
 
-Shapes replace those of the source there, because translation may already depend on them; an element type becomes a
-Convert behind the new input, and a layout is a note on it.
+Shapes replace those of the source there, because translation may already depend on them, and what is cut off need not
+be translatable. What becomes a part of the graph is :mod:`modelbuild.frontends.preprocess`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec.structs import replace
 
-from modelbuild import ops
 from modelbuild.errors import UsageError
-from modelbuild.frontends.source import SourceModel, SourceType, SourceValue
-from modelbuild.graph import Graph, Node, Op
-from modelbuild.graph.structure import Parameter
+from modelbuild.frontends.source import SourceGraph, SourceModel, SourceNode, SourceType, SourceValue
+from modelbuild.spelling import did_you_mean
 from modelbuild.tensor.dtype import ElementType
+from modelbuild.tensor.given import array_of
+from modelbuild.tensor.layout import axis_named
+from modelbuild.tensor.storage import InMemory
 
 if TYPE_CHECKING:
     from modelbuild.manifest.model import Bound, InputSpec
 
+_SourceDim: TypeAlias = int | str | None
 
-def with_shapes(model: SourceModel, specs: Iterable[InputSpec]) -> SourceModel:
-    """The model with the shapes of ``specs`` on its inputs; raises :class:`UsageError` for what does not fit."""
+
+def given_inputs(model: SourceModel) -> dict[str, SourceValue]:
+    """The inputs that a model is fed with, by name."""
+    return {v.name: v for v in model.graph.inputs if v.name not in model.graph.initializers}
+
+
+def with_inputs(model: SourceModel, specs: Iterable[InputSpec], batch: int | None = None) -> SourceModel:
+    """The model with the shapes and values of ``specs``, and ``batch`` examples at once in each input.
+
+    Raises :class:`UsageError` for what does not fit.
+    """
     wanted = {spec.name: spec for spec in specs}
-    inputs = {v.name: v for v in model.graph.inputs if v.name not in model.graph.initializers}
+    inputs = given_inputs(model)
     for name in wanted:
         if name not in inputs:
             raise UsageError(f"there is no input {name!r}; the model has {', '.join(map(repr, inputs)) or 'none'}")
-    changed = tuple(_with_shape(v, wanted[v.name]) if v.name in wanted else v for v in model.graph.inputs)
-    return replace(model, graph=replace(model.graph, inputs=changed))
+    shaped = {name: _with_shape(value, wanted[name]) for name, value in inputs.items() if name in wanted}
+    frozen = {name: _value(shaped[name], spec) for name, spec in wanted.items() if spec.value is not None}
+    changed = [shaped.get(value.name, value) for value in model.graph.inputs if value.name not in frozen]
+    if batch is not None:
+        changed = [
+            _with_batch(value, wanted.get(value.name), batch) if value.name in inputs else value for value in changed
+        ]
+    initializers = {**model.graph.initializers, **frozen} if frozen else model.graph.initializers
+    return replace(model, graph=replace(model.graph, inputs=tuple(changed), initializers=initializers))
 
 
 def _with_shape(value: SourceValue, spec: InputSpec) -> SourceValue:
+    known = value.type or SourceType(spec.type)
     if spec.shape is None:
-        return value
-    known = value.type or SourceType()
+        return replace(value, type=known)
     if known.shape is not None and len(known.shape) != len(spec.shape):
         raise UsageError(
             f"input {value.name!r} has {len(known.shape)} axes {list(known.shape)}, {len(spec.shape)} are given"
@@ -56,39 +74,89 @@ def _bounded(extent: Bound | None, name: str) -> str:
     return f"{name}<{extent.lower}..{'' if extent.upper is None else extent.upper}>"
 
 
-def apply_types(graph: Graph, specs: Iterable[InputSpec]) -> None:
-    """Give inputs the element types and layouts of ``specs``: ``x: f32``  ->  ``x: u8``, Convert(x)."""
-    by_name = {name: value for value in graph.inputs for name in value.names}
-    for spec in specs:
-        value = by_name[spec.name]
-        parameter = value.producer
-        if spec.layout:
-            rank = value.fact.rank
-            axes = spec.layout if "..." in spec.layout else list(spec.layout)
-            if rank is not None and "..." not in spec.layout and len(axes) != rank:
-                raise UsageError(f"input {spec.name!r} has {rank} axes, layout {spec.layout!r} names {len(axes)}")
-            _replace_parameter(parameter, layout=_written(spec.layout))
-        if spec.type is not None and spec.type is not value.fact.dtype:
-            _change_type(graph, parameter, spec.type)
+def _with_batch(value: SourceValue, spec: InputSpec | None, batch: int) -> SourceValue:
+    """The extent of the layout's ``N``, without a layout of the first axis where that can be a batch: open, or 1."""
+    if value.type is None or value.type.shape is None:
+        raise UsageError(f"input {value.name!r}: how many axes it has is not known; give it a shape instead of a batch")
+    shape: Sequence[_SourceDim] = value.type.shape
+    layout = spec.layout if spec else None
+    try:
+        axis = axis_named("N", layout, len(shape))
+    except ValueError as why:
+        raise UsageError(f"input {value.name!r}: {why}") from None
+    if layout is None and shape:
+        axis = 0
+        if isinstance(shape[0], int) and shape[0] != 1:
+            raise UsageError(
+                f"input {value.name!r}: is the first axis of {list(shape)} the batch? then say so: a layout"
+            )
+    if axis is None:
+        return value
+    return replace(value, type=replace(value.type, shape=(*shape[:axis], batch, *shape[axis + 1 :])))
 
 
-def _written(layout: str) -> str:
-    """``NCHW``  ->  ``[N,C,H,W]``"""
-    axes = ",".join(layout.replace("...", ".")).replace(".", "...")
-    return f"[{axes}]"
+def _value(value: SourceValue, spec: InputSpec) -> InMemory:
+    """What an input is frozen to, in its own type and shape."""
+    assert spec.value is not None
+    known = value.type or SourceType()
+    if known.dtype is None or known.shape is None or known.dtype is ElementType.string:
+        raise UsageError(f"input {value.name!r} cannot be given a value: its type or its axes are not known")
+    try:
+        return InMemory(array_of(spec.value, known.dtype, known.shape))
+    except ValueError as why:
+        raise UsageError(f"input {value.name!r}: {why}") from None
 
 
-def _replace_parameter(node: Node[Op], *, layout: str) -> None:
-    assert isinstance(node.op, Parameter)
-    node.op = Parameter(node.op.element_type, node.op.shape, layout)
+def cut(model: SourceModel, inputs: Sequence[str] = (), outputs: Sequence[str] = ()) -> SourceModel:
+    """The part of a model between ``inputs`` and ``outputs``, tensors given by name, each in the order given.
+
+    Nothing given means those of the model. Raises :class:`UsageError` for a name that no tensor has, and for an input
+    that is left out but needed.
+    """
+    if not inputs and not outputs:
+        return model
+    graph = model.graph
+    declared = {value.name: value for value in (*graph.inputs, *graph.outputs)}
+    made = {name for node in graph.nodes for name in node.outputs if name}
+
+    def tensor(name: str) -> SourceValue:
+        if name not in made and name not in declared:
+            raise UsageError(f"there is no tensor {name!r}{did_you_mean(name, (*made, *declared))}")
+        return declared.get(name) or SourceValue(name, graph.values.get(name))
+
+    kept = tuple(map(tensor, inputs)) or graph.inputs
+    asked = tuple(map(tensor, outputs)) or graph.outputs
+    nodes, needed = _between(graph, {value.name for value in kept}, asked)
+    initializers = {name: content for name, content in graph.initializers.items() if name not in set(inputs)}
+    for value in graph.inputs:
+        if value.name in needed and value not in kept and value.name not in initializers:
+            raise UsageError(
+                f"input {value.name!r} is needed for what is left of the model: name it too, or cut behind it"
+            )
+    return replace(model, graph=replace(graph, inputs=kept, outputs=asked, nodes=nodes, initializers=initializers))
 
 
-def _change_type(graph: Graph, node: Node[Op], dtype: ElementType) -> None:
-    assert isinstance(node.op, Parameter)
-    old = node.output
-    new = Node(Parameter(dtype, node.op.shape, node.op.layout), (), node.name, node.origin).output
-    back = Node(ops.Convert(old.fact.dtype), (new,), f"{node.name}/Convert", node.origin).output
-    names, old.names = old.names, ()
-    graph.inputs = [new if v is old else v for v in graph.inputs]
-    graph.replace(old, back)
-    new.names = names
+def _between(
+    graph: SourceGraph, given: set[str], outputs: Iterable[SourceValue]
+) -> tuple[tuple[SourceNode, ...], set[str]]:
+    """The nodes that make ``outputs`` of ``given``, and the names that they read."""
+    needed = {value.name for value in outputs}
+    nodes = []
+    for node in reversed(graph.nodes):
+        made = tuple("" if name in given else name for name in node.outputs)
+        if needed.isdisjoint(name for name in made if name):
+            continue
+        needed.update(_reads(node))
+        nodes.append(node if made == node.outputs else replace(node, outputs=made))
+    return tuple(reversed(nodes)), needed
+
+
+def _reads(node: SourceNode) -> Iterator[str]:
+    """What a node reads, its bodies included; names that a body makes itself are among them."""
+    yield from filter(None, node.inputs)
+    for attribute in node.attributes.values():
+        for body in attribute if isinstance(attribute, tuple) else (attribute,):
+            if isinstance(body, SourceGraph):
+                yield from (value.name for value in body.outputs)
+                for inner in body.nodes:
+                    yield from _reads(inner)

@@ -28,14 +28,27 @@ Dim = int | Bound | None
 """A static, a bounded or a free dimension."""
 
 
+Number = int | float
+
+
 @dataclass(frozen=True, slots=True)
 class InputSpec:
-    """What the manifest says of one input; None is what it does not say. ``layout`` is one upper-case sign an axis."""
+    """What the manifest says of one input; None, or nothing, is what it does not say.
+
+    ``shape`` and ``layout``, one upper-case sign an axis, are those of the source model; ``target_layout`` and ``type``
+    those of what is delivered. On the way between, channels are reversed, then ``mean`` is subtracted, then divided by
+    ``scale``: one number, or one a channel. An input with a ``value`` is none any more: one number, or one an element.
+    """
 
     name: str
-    shape: tuple[Dim, ...] | None
-    layout: str | None
-    type: ElementType | None
+    shape: tuple[Dim, ...] | None = None
+    layout: str | None = None
+    type: ElementType | None = None
+    target_layout: str | None = None
+    reverse_channels: bool = False
+    mean: tuple[Number, ...] = ()
+    scale: tuple[Number, ...] = ()
+    value: tuple[Number, ...] | None = None
 
     @property
     def is_static(self) -> bool:
@@ -126,6 +139,7 @@ class Variant:
 class Model:
     """``framework`` None is to be inferred from the file; empty ``outputs`` are those that the file has.
 
+    ``order`` names all inputs where the manifest gives them an order; ``batch`` None leaves them as they are.
     ``place`` is file and line of the model's id, for messages about it.
     """
 
@@ -140,6 +154,9 @@ class Model:
     tags: tuple[str, ...]
     license: str | None
     place: str
+    order: tuple[str, ...] = ()
+    batch: int | None = None
+    static_shape: bool = False
 
     def variants(self) -> tuple[Variant, ...]:
         """Targets times precisions, less what a target does not allow and what is excluded; in the order written."""

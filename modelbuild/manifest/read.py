@@ -202,6 +202,16 @@ class Reader:
             return self._mismatch(node, _expected(kind, meta))
         return value
 
+    def _float(self, node: Node, kind: inspect.FloatType, meta: inspect.Metadata) -> Any:
+        """A whole number stays one: an i64 has more digits than a float."""
+        if not isinstance(node, Scalar) or node.kind != "number":
+            return self._mismatch(node, _expected(kind, meta))
+        if _DECIMAL.fullmatch(node.text):
+            return int(node.text)
+        if not _FRACTION.fullmatch(node.text):
+            return self._mismatch(node, _expected(kind, meta), "; write it in plain digits, as in 0.5 or 1.0e-3")
+        return float(node.text)
+
     def _bool(self, node: Node, kind: inspect.BoolType, meta: inspect.Metadata) -> Any:
         if isinstance(node, Scalar) and node.kind == "truth value":
             return node.text.lower() == "true"
@@ -225,6 +235,8 @@ class Reader:
 _WITH_FREE_KEYS = (schema.Manifest, schema.IncludedFile)
 _NO_METADATA = inspect.Metadata(inspect.AnyType())
 _DECIMAL = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,18})")
+# What YAML 1.1 takes for a number too: a point, and a sign behind the e.
+_FRACTION = re.compile(r"[-+]?(?:0|[1-9][0-9]*)\.[0-9]+(?:[eE][-+][0-9]{1,3})?")
 _MISTAKEN = {"yes": "true", "on": "true", "no": "false", "off": "false"}
 _READ: dict[type, Callable[[Reader, Node, Any, inspect.Metadata], Any]] = {
     inspect.StructType: Reader._struct,  # noqa: SLF001 - the table is a part of the class
@@ -236,12 +248,14 @@ _READ: dict[type, Callable[[Reader, Node, Any, inspect.Metadata], Any]] = {
     inspect.EnumType: Reader._choice,  # noqa: SLF001
     inspect.LiteralType: Reader._literal,  # noqa: SLF001
     inspect.IntType: Reader._int,  # noqa: SLF001
+    inspect.FloatType: Reader._float,  # noqa: SLF001
     inspect.BoolType: Reader._bool,  # noqa: SLF001
 }
 _SUITS: dict[str, tuple[type, ...]] = {
     "mapping": (inspect.StructType, inspect.DictType),
     "list": (inspect.ListType,),
-    "number": (inspect.IntType,),
+    "number": (inspect.IntType, inspect.FloatType),
+    "truth value": (inspect.BoolType,),
     "text": (inspect.StrType,),
 }
 
@@ -262,7 +276,7 @@ def _described(kind: inspect.Type) -> inspect.Type:
 
 def _shape(node: Node) -> str:
     if isinstance(node, Scalar):
-        return "number" if node.kind == "number" else "text"
+        return node.kind if node.kind in _SUITS else "text"
     return "mapping" if isinstance(node, Mapping) else "list"
 
 
@@ -299,6 +313,8 @@ def _expected(kind: inspect.Type, meta: inspect.Metadata = _NO_METADATA) -> str:
             return ", or ".join(_expected(choice) for choice in kind.types)
         case inspect.BoolType():
             return "true or false"
+        case inspect.FloatType():
+            return "a number"
     return "a text"
 
 

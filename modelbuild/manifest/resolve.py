@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from msgspec import UNSET, UnsetType
@@ -47,6 +48,9 @@ def resolve(
         source=_source(written.source, place.file),
         inputs=tuple(_inputs(written.inputs)),
         outputs=tuple(said(written.outputs, ())),
+        order=tuple(one.name for one in written.inputs) if isinstance(written.inputs, list) else (),
+        batch=said(written.batch, None),
+        static_shape=said(written.static_shape, False),
         targets=tuple(targets[target] for target in target_names(written, defaults)),
         precisions=tuple(said(said(written.precisions, defaults.precisions), DEFAULT_PRECISIONS)),
         exclude=tuple(Exclusion(said(e.target, None), said(e.precision, None)) for e in said(written.exclude, ())),
@@ -74,6 +78,7 @@ def contradictions(model: Model) -> Iterator[tuple[Path, str]]:
     """What cannot all be meant: the place below the model's node, and the problem."""
     yield from _inputs_against_themselves(model)
     yield from _inputs_against_targets(model)
+    yield from _batch(model)
     yield from _matrix(model)
 
 
@@ -112,8 +117,27 @@ def _inputs(written: dict[str, schema.Input] | list[schema.NamedInput] | UnsetTy
     named = written.items() if isinstance(written, dict) else [(one.name, one) for one in written]
     for name, one in named:
         shape = None if isinstance(one.shape, UnsetType) else tuple(map(_dimension, one.shape))
-        layout = None if isinstance(one.layout, UnsetType) else "".join(notation.layout(one.layout))
-        yield InputSpec(name, shape, layout, _element_type(one.type))
+        yield InputSpec(
+            name,
+            shape,
+            _layout(one.layout),
+            _element_type(one.type),
+            _layout(one.target_layout),
+            said(one.reverse_channels, False),
+            _numbers(one.mean),
+            _numbers(one.scale),
+            None if isinstance(one.value, UnsetType) else _numbers(one.value),
+        )
+
+
+def _layout(written: str | UnsetType) -> str | None:
+    return None if isinstance(written, UnsetType) else "".join(notation.layout(written))
+
+
+def _numbers(written: float | Sequence[float] | UnsetType) -> tuple[float, ...]:
+    if isinstance(written, UnsetType):
+        return ()
+    return tuple(written) if isinstance(written, Sequence) else (written,)
 
 
 def _dimension(written: int | str) -> Dim:
@@ -134,6 +158,7 @@ def _inputs_against_themselves(model: Model) -> Iterator[tuple[Path, str]]:
     for at, spec in enumerate(model.inputs):
         if spec.name in names[:at]:
             yield ("inputs", at), f"input {spec.name!r} is given twice"
+        yield from _preparation(spec)
         if spec.layout is None or spec.shape is None:
             continue
         axes = notation.layout(spec.layout)
@@ -142,6 +167,25 @@ def _inputs_against_themselves(model: Model) -> Iterator[tuple[Path, str]]:
                 ("inputs", spec.name, "layout"),
                 f"layout {spec.layout} does not fit input {spec.name!r} of {len(spec.shape)} dimensions",
             )
+
+
+def _preparation(spec: InputSpec) -> Iterator[tuple[Path, str]]:
+    """What is done to one input."""
+    prepared = [key for key in ("mean", "scale", "reverse_channels", "target_layout") if getattr(spec, key)]
+    if spec.value is not None and prepared:
+        yield ("inputs", spec.name, prepared[0]), f"input {spec.name!r} has a value; nothing is done to it any more"
+    if 0 in spec.scale:
+        yield ("inputs", spec.name, "scale"), f"input {spec.name!r} cannot be divided by zero"
+    if len(spec.mean) > 1 and len(spec.scale) > 1 and len(spec.mean) != len(spec.scale):
+        yield (
+            ("inputs", spec.name, "scale"),
+            f"input {spec.name!r}: mean is for {len(spec.mean)} channels, scale for {len(spec.scale)}",
+        )
+    if spec.target_layout and (
+        spec.layout is None or sorted(notation.layout(spec.layout)) != sorted(notation.layout(spec.target_layout))
+    ):
+        axes = f"the axes of layout {spec.layout}" if spec.layout else "a layout, whose axes it puts into another order"
+        yield ("inputs", spec.name, "target_layout"), f"target_layout {spec.target_layout} needs {axes}"
 
 
 def _inputs_against_targets(model: Model) -> Iterator[tuple[Path, str]]:
@@ -155,6 +199,12 @@ def _inputs_against_targets(model: Model) -> Iterator[tuple[Path, str]]:
                     ("inputs", spec.name, "shape"),
                     f"target '{target}' takes static shapes only, input {spec.name!r} has [{shape}]",
                 )
+
+
+def _batch(model: Model) -> Iterator[tuple[Path, str]]:
+    shaped = [spec.name for spec in model.inputs if spec.shape is not None]
+    if model.batch is not None and shaped:
+        yield ("batch",), f"input {shaped[0]!r} has a shape; write the batch into it"
 
 
 def _matrix(model: Model) -> Iterator[tuple[Path, str]]:

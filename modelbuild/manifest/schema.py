@@ -96,6 +96,15 @@ Layout = Annotated[
     ),
 ]
 PortName = Annotated[str, Meta(min_length=1, description="the name of an input or output of the model")]
+Number = Annotated[float, Meta(description="a number")]
+Numbers = Annotated[
+    Number | Annotated[list[Number], Meta(min_length=1)],
+    Meta(description="a number, or a list of one number a channel"),
+]
+Content = Annotated[
+    bool | Number | Annotated[list[bool | Number], Meta(min_length=1)],
+    Meta(description="a number or truth value, or a list of one an element"),
+]
 InputType = Literal[
     "f32", "f16", "bf16", "f64", "i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64", "boolean", "string"
 ]
@@ -157,15 +166,24 @@ Source.forms = (PathSource, UrlSource, PackageSource)
 
 
 class Input(_Entry):
-    """What is known of an input, or shall hold for it."""
+    """What is known of an input, or shall hold for it.
+
+    'shape' and 'layout' are those of the source; with 'type' and 'target_layout' the built model takes others. Behind
+    them channels are reversed, then 'mean' is subtracted, then divided by 'scale'. 'value' makes it a constant.
+    """
 
     shape: list[Dimension] | UnsetType = UNSET
     layout: Layout | UnsetType = UNSET
     type: InputType | UnsetType = UNSET
+    target_layout: Layout | UnsetType = UNSET
+    reverse_channels: bool | UnsetType = UNSET
+    mean: Numbers | UnsetType = UNSET
+    scale: Numbers | UnsetType = UNSET
+    value: Content | UnsetType = UNSET
 
 
 class NamedInput(Input, kw_only=True):
-    """An input in a list, which gives the inputs an order."""
+    """An input in a list, which gives all inputs in their order; one in the middle of the source cuts it there."""
 
     name: PortName
 
@@ -184,6 +202,8 @@ class Model(_Entry):
     framework: Literal["onnx"] | UnsetType = UNSET
     inputs: dict[PortName, Input] | list[NamedInput] | UnsetType = UNSET
     outputs: Annotated[list[PortName], Meta(min_length=1, extra_json_schema=_UNIQUE)] | UnsetType = UNSET
+    batch: Annotated[int, Meta(ge=1, le=notation.LARGEST_DIM, description="a batch of 1 or more")] | UnsetType = UNSET
+    static_shape: bool | UnsetType = UNSET
     targets: TargetNames | UnsetType = UNSET
     precisions: Precisions | UnsetType = UNSET
     exclude: list[Exclusion] | UnsetType = UNSET

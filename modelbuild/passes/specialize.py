@@ -33,9 +33,9 @@ def demand_static_shapes(graph: Graph) -> None:
     open_inputs = [v for v in graph.inputs if not v.fact.is_static]
     if open_inputs:
         shown = ", ".join(f"{v} {show_shape(v.fact.shape)}" for v in open_inputs)
-        raise BuildError(f"the target needs static shapes; give a shape to the input(s) {shown}")
+        raise BuildError(f"shapes are to be static; give a shape to the input(s) {shown}")
     moving = [v for node in graph.nodes() for v in node.outputs if not v.fact.is_static]
     if moving:
         shown = ", ".join(f"{v} {show_shape(v.fact.shape)} of {v.producer.origin}" for v in moving[:LISTED])
         more = f" and {len(moving) - LISTED} more" if len(moving) > LISTED else ""
-        raise BuildError(f"the target needs static shapes; those of {shown}{more} depend on the content of the inputs")
+        raise BuildError(f"shapes are to be static; those of {shown}{more} depend on the content of the inputs")

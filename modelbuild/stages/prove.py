@@ -17,13 +17,14 @@ from modelbuild.errors import ProofFailed, StageError
 from modelbuild.stages.inputs import Inputs
 from modelbuild.stages.names import BIN, IR, MODEL, PROOF, XML
 from modelbuild.stages.outputs import Outputs
+from modelbuild.stages.specs import read_spec
 from modelbuild.stages.stage import Params, stage
 from modelbuild.tensor.fact import Fact
 from modelbuild.tensor.shape import Expr, bounds
 
 if TYPE_CHECKING:
+    from modelbuild.manifest.model import InputSpec
     from modelbuild.runtime.compare import Difference
-    from modelbuild.runtime.reference import Reference
     from modelbuild.tensor.dtype import Array, Ints
     from modelbuild.tensor.shape import Shape
 
@@ -48,24 +49,33 @@ def _appetite(size: int) -> int:
 
 @stage(
     "prove",
-    code=("modelbuild.errors", "modelbuild.runtime", "modelbuild.stages.names", "modelbuild.tensor"),
+    code=(
+        "modelbuild.errors",
+        "modelbuild.manifest.model",
+        "modelbuild.runtime",
+        "modelbuild.stages.names",
+        "modelbuild.stages.specs",
+        "modelbuild.tensor",
+    ),
     versions=("ml_dtypes", "numkong", "numpy", *NEEDS),
     memory=_appetite,
 )
 def prove(inputs: Inputs, params: Params, out: Outputs) -> None:
     """Differences are reported, not judged, but an artifact that does not run or gives other shapes or types fails.
 
-    So does one of ``precision`` FP32 that has NaNs and infinities in other places.
+    So does one of ``precision`` FP32 that has NaNs and infinities in other places. ``inputs`` of params is what the
+    manifest says of them; what it has done to them is done to what the source is fed with.
     """
+    specs = {spec.name: spec for spec in map(read_spec, params["inputs"])}
     with TemporaryDirectory() as folder:
         xml = Path(folder, XML)
         for name in (XML, BIN):
             Path(folder, name).symlink_to(inputs.path(IR, name))
-        said = _compare(xml, inputs.path(MODEL), params["precision"])
+        said = _compare(xml, inputs.path(MODEL), specs, params["precision"])
     out.write(PROOF, f"{json.dumps(said, indent=2, sort_keys=True)}\n".encode())
 
 
-def _compare(xml: Path, source: Path, precision: str) -> dict[str, Any]:
+def _compare(xml: Path, source: Path, specs: Mapping[str, InputSpec], precision: str) -> dict[str, Any]:
     from modelbuild.runtime.compare import compare
     from modelbuild.runtime.session import Session
 
@@ -74,7 +84,7 @@ def _compare(xml: Path, source: Path, precision: str) -> dict[str, Any]:
     except StageError as error:
         raise ProofFailed(f"the runtime does not load what was made: {error}") from error
     try:
-        feeds, wanted = _answers(source, session.inputs)
+        feeds, wanted = _answers(source, session.inputs, specs)
     except _Unproved as why:
         return {"proved": False, "why": str(why)}
     try:
@@ -95,36 +105,41 @@ def _compare(xml: Path, source: Path, precision: str) -> dict[str, Any]:
     }
 
 
-def _answers(source: Path, wanted: Mapping[str, Fact]) -> tuple[dict[str, Array], dict[str, Array]]:
+def _answers(
+    source: Path, wanted: Mapping[str, Fact], specs: Mapping[str, InputSpec]
+) -> tuple[dict[str, Array], dict[str, Array]]:
     """Inputs of a shape that the source model takes, and its answers to them."""
     from modelbuild.runtime.inputs import make
+    from modelbuild.runtime.prepare import delivered, for_source
     from modelbuild.runtime.reference import Reference
 
     try:
         reference = Reference(source)
     except StageError as error:
         raise _Unproved(f"the source model cannot be run: {error.args[0].rpartition(': ')[2]}") from error
+    if not wanted.keys() <= reference.inputs.keys():
+        raise _Unproved("it begins in the middle of the source model")
     if any(fact.shape is None for fact in wanted.values()):
         raise _Unproved("its inputs leave open how many axes they have")
+    shapes_of_source = {
+        name: delivered(fact.shape or (), specs.get(name)) for name, fact in reference.inputs.items() if name in wanted
+    }
     refusal: object = None
-    for shapes in _candidates(wanted, reference):
+    for shapes in _candidates(wanted, shapes_of_source):
         feeds = make({name: Fact(fact.dtype, shapes[name]) for name, fact in wanted.items()}, seed=_SEED)
         try:
-            return feeds, reference.run(_for_source(feeds, reference))
+            return feeds, reference.run(for_source(feeds, specs, reference.inputs))
         except (StageError, ValueError) as error:  # this shape is none for the model, the next may be
             refusal = str(error).partition(": ")[2] or error
     raise _Unproved(f"no shape was found that the source model takes; at last: {refusal}")
 
 
-def _candidates(wanted: Mapping[str, Fact], reference: Reference) -> Iterator[dict[str, Ints]]:
+def _candidates(wanted: Mapping[str, Fact], source: Mapping[str, Shape]) -> Iterator[dict[str, Ints]]:
     """Shapes to try: of what is open, the first axis is 1, further ones are each of `_EXTENTS` in turn."""
     tried: list[dict[str, Ints]] = []
     for extent in _EXTENTS:
         chosen: dict[str, int] = {}
-        shapes = {
-            name: _closed(name, fact.shape or (), reference.inputs.get(name, fact).shape or (), extent, chosen)
-            for name, fact in wanted.items()
-        }
+        shapes = {name: _closed(name, fact.shape or (), source[name], extent, chosen) for name, fact in wanted.items()}
         if shapes not in tried and all(math.prod(shape) <= _MOST_ELEMENTS for shape in shapes.values()):
             tried.append(shapes)
             yield shapes
@@ -140,11 +155,6 @@ def _closed(name: str, shape: Shape, source: Shape, extent: int, chosen: dict[st
         low, high = bounds(dim)
         closed.append(max(number if high is None else min(number, high), low or 0))
     return tuple(closed)
-
-
-def _for_source(feeds: Mapping[str, Array], reference: Reference) -> dict[str, Array]:
-    """The same numbers in the source's own element types: a manifest may have given the artifact another."""
-    return {name: array.astype(reference.inputs[name].dtype.numpy) for name, array in feeds.items()}
 
 
 def _judge(found: Mapping[str, Difference], precision: str) -> None:

@@ -100,6 +100,34 @@ def test_a_list_gives_the_inputs_an_order(tmp_path: Path) -> None:
     assert [spec.name for spec in found.inputs] == ["y", "x"]
 
 
+def test_what_is_done_to_an_input_arrives(tmp_path: Path) -> None:
+    (x,) = model(
+        tmp_path,
+        "source: {path: a}, inputs: {x: {layout: nchw, target_layout: nhwc, type: u8, reverse_channels: true, "
+        "mean: [123.675, 116, 1.0e-3], scale: 255}}",
+    ).inputs
+    expected = InputSpec(
+        "x", None, "NCHW", ElementType.u8, "NHWC", reverse_channels=True, mean=(123.675, 116, 1e-3), scale=(255,)
+    )
+    assert x == expected
+
+
+def test_a_value_may_be_a_number_a_truth_or_a_list(tmp_path: Path) -> None:
+    inputs = "{a: {value: 9007199254740993}, b: {value: true}, c: {value: [0.5, 1]}, d: {value: [false, true]}}"
+    found = [spec.value for spec in model(tmp_path, f"source: {{path: a}}, inputs: {inputs}").inputs]
+    assert found == [(9007199254740993,), (True,), (0.5, 1), (False, True)]
+
+
+def test_a_batch_and_static_shapes_arrive(tmp_path: Path) -> None:
+    found = model(tmp_path, "source: {path: a}, batch: 4, static_shape: true")
+    assert (found.batch, found.static_shape) == (4, True)
+
+
+def test_only_a_list_of_inputs_gives_them_an_order(tmp_path: Path) -> None:
+    assert model(tmp_path, "source: {path: a}, inputs: [{name: y}, {name: x}]").order == ("y", "x")
+    assert model(tmp_path, "source: {path: a}, inputs: {y: {}, x: {}}").order == ()
+
+
 def test_a_url_knows_the_files_beside_it(tmp_path: Path) -> None:
     found = model(tmp_path, f"source: {{url: https://h/m/a.onnx, sha256: {SHA}, data: {{w 1.bin: {SHA}}}}}")
     assert found.source == UrlSource("https://h/m/a.onnx", SHA, (DataFile("w 1.bin", "https://h/m/w%201.bin", SHA),))
@@ -193,6 +221,26 @@ def test_free_keys_hold_anchors(tmp_path: Path) -> None:
         ("source: {path: a}, inputs: {x: {shape: [1], layout: NC}}", "4:59: model 'm': layout NC does not fit input"),
         ("source: {path: a}, inputs: {x: {layout: NN}}", "4:47: layout 'NN' names 'N' twice"),
         ("source: {path: a}, inputs: {x: {type: float}}", "4:45: 'float' is not known here"),
+        (
+            "source: {path: a}, inputs: {x: {target_layout: NC}}",
+            "4:54: model 'm': target_layout NC needs a layout, whose axes it puts into another order",
+        ),
+        (
+            "source: {path: a}, inputs: {x: {layout: NC, target_layout: CD}}",
+            "4:66: model 'm': target_layout CD needs the axes of layout NC",
+        ),
+        ("source: {path: a}, inputs: {x: {scale: [1, 0]}}", "4:46: model 'm': input 'x' cannot be divided by zero"),
+        (
+            "source: {path: a}, inputs: {x: {mean: [1, 2, 3], scale: [1, 2]}}",
+            "4:63: model 'm': input 'x': mean is for 3 channels, scale for 2",
+        ),
+        ("source: {path: a}, inputs: {x: {value: 1, mean: 2}}", "4:55: model 'm': input 'x' has a value; nothing"),
+        ("source: {path: a}, batch: 2, inputs: {x: {shape: [1]}}", "4:33: model 'm': input 'x' has a shape; write"),
+        ("source: {path: a}, batch: 0", "4:33: found the number 0, expected a batch of 1 or more"),
+        ("source: {path: a}, inputs: {x: {mean: 1e3}}", "4:45: found the number 1e3, expected a number; write"),
+        ("source: {path: a}, inputs: {x: {mean: [r]}}", "4:46: found 'r', expected a number"),
+        ("source: {path: a}, inputs: {x: {mean: [.inf]}}", "4:46: found the number .inf, expected a number; write it"),
+        ("source: {path: a}, inputs: {x: {value: yes}}", "4:46: found 'yes', expected a number or truth value"),
         ("source: {path: a}, inputs: [{name: x}, {name: x}]", "4:46: model 'm': input 'x' is given twice"),
         ("source: {path: a}, exclude: [{}]", "4:36: model 'm': this excludes everything"),
         ("source: {path: a}, exclude: [{target: gpu}]", "4:36: model 'm': this excludes nothing: the model is for"),

@@ -1,18 +1,24 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pictures
 import pytest
 from sites import write_model
 
 from modelbuild.convert import convert_model, save_model
 from modelbuild.errors import ProofFailed
+from modelbuild.manifest.model import InputSpec
 from modelbuild.stages import Build, FileInput, Inputs, Job, Outputs, Params, stage
 from modelbuild.stages.names import BIN, IR, MODEL, PROOF, XML
 from modelbuild.stages.prove import prove
+from modelbuild.stages.specs import plain_spec
+from modelbuild.tensor.dtype import ElementType
 
 pytestmark = pytest.mark.skipif(
     find_spec("openvino") is None or find_spec("onnxruntime") is None, reason="needs both runtimes"
@@ -31,6 +37,22 @@ def toy_ir(inputs: Inputs, params: Params, out: Outputs) -> None:
         save_model(convert_model(inputs.path(MODEL), input_shape=shape), xml, compress_to_fp16=False)
 
 
+PREPARED: dict[str, Any] = {
+    "input_type": {"image": "u8"},
+    "layout": "NCHW->NHWC",
+    "reverse_input_channels": True,
+    "mean_values": pictures.MEAN,
+    "scale_values": pictures.SCALE,
+}
+
+
+@stage("prepared_ir", code=(), versions=())
+def prepared_ir(inputs: Inputs, params: Params, out: Outputs) -> None:
+    """The IR of a model of pictures, prepared."""
+    xml, _ = out.path(XML), out.path(BIN)
+    save_model(convert_model(inputs.path(MODEL), **PREPARED), xml, compress_to_fp16=False)
+
+
 class Bench:
     """Proves the IR of one model against another."""
 
@@ -43,7 +65,7 @@ class Bench:
 
     def prove(self, *, precision: str = "FP32", instead: str = "", shape: list[str] | None = None) -> dict[str, Any]:
         ir = Job(toy_ir, "m", {"instead": instead, "shape": shape}, {MODEL: FileInput(self.made)})
-        job = Job(prove, "m", {"precision": precision}, {IR: ir, MODEL: FileInput(self.source)})
+        job = Job(prove, "m", {"precision": precision, "inputs": []}, {IR: ir, MODEL: FileInput(self.source)})
         said: dict[str, Any] = json.loads(self.build.content(job, PROOF))
         return said
 
@@ -63,6 +85,33 @@ def test_equal_models_agree(bench: Bench) -> None:
 
 def test_the_first_open_dimension_is_one(bench: Bench) -> None:
     assert bench.prove()["inputs"] == {"x": [1, 8]}
+
+
+def test_what_is_done_to_an_input_is_done_for_the_source_too(tmp_path: Path) -> None:
+    source = FileInput(pictures.write(tmp_path / "m.onnx"))
+    ir = Job(prepared_ir, "m", {}, {MODEL: source})
+    spec = InputSpec(
+        "image", None, "NCHW", ElementType.u8, "NHWC", reverse_channels=True, mean=pictures.MEAN, scale=pictures.SCALE
+    )
+    build = Build.open(tmp_path / "cache")
+    found = {}
+    for what, inputs in ("said", [plain_spec(spec)]), ("unsaid", [plain_spec(replace(spec, mean=()))]):
+        job = Job(prove, "m", {"precision": "FP32", "inputs": inputs}, {IR: ir, MODEL: source})
+        found[what] = json.loads(build.content(job, PROOF))["max_rel_to_peak"]
+    assert found["said"] < 1e-5
+    assert found["unsaid"] > 0.01
+
+
+def test_a_frozen_input_of_the_source_is_fed_with_its_value(tmp_path: Path) -> None:
+    from modelbuild.runtime.prepare import for_source
+    from modelbuild.tensor.fact import Fact
+
+    facts = {"x": Fact(ElementType.f32, (2,)), "n": Fact(ElementType.i64, (1,))}
+    fed = for_source({"x": np.array([1, 2], np.uint8)}, {"n": InputSpec("n", value=(3,))}, facts)
+    assert {name: (array.dtype.name, array.tolist()) for name, array in fed.items()} == {
+        "x": ("float32", [1, 2]),
+        "n": ("int64", [3]),
+    }
 
 
 def test_bounds_of_the_artifact_hold(bench: Bench) -> None:
