@@ -99,6 +99,8 @@ class Build:
 
     def scalar(self, number: float, dtype: ElementType = ElementType.i64) -> Value:
         """A constant of one element and no axes."""
+        if dtype is ElementType.string:
+            raise self.refuse("it needs a number, of the type of its input, which is text")
         return self.const(np.array(number).astype(dtype.numpy))
 
     def wants(self, output: int) -> bool:
@@ -135,6 +137,13 @@ class Build:
         if found is None:
             raise self.refuse(f"{what} ({value}) is computed at run time, a constant is needed")
         return found
+
+    def known_int(self, value: Value, what: str) -> int:
+        """The one integer that must be known now; ``ValueError`` where there are more, or none."""
+        found = self.known_ints(value, what)
+        if len(found) != 1:
+            raise ValueError(f"{what} is one number, {len(found)} are given")
+        return found[0]
 
 
 @dataclass(frozen=True, slots=True)

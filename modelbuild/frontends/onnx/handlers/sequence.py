@@ -27,14 +27,14 @@ def sequence_construct(build: Build, first: Value, *rest: Value) -> Items:
 @onnx.op("SequenceAt", since=11)
 def sequence_at(build: Build, input_sequence: Items, position: Value) -> Value:
     values = input_sequence.values
-    return values[build.axis(_known(build, position), len(values))]
+    return values[build.axis(build.known_int(position, "position"), len(values))]
 
 
 @onnx.op("SequenceInsert", since=11)
 def sequence_insert(build: Build, input_sequence: Items, tensor: Value, position: Value | None = None) -> Items:
     values = input_sequence.values
     count = len(values)
-    at = count if position is None else _known(build, position)
+    at = count if position is None else build.known_int(position, "position")
     if not -count <= at <= count:
         raise ValueError(f"position {at} is not in a sequence of {count}")
     at = at if at >= 0 else at + count
@@ -44,7 +44,7 @@ def sequence_insert(build: Build, input_sequence: Items, tensor: Value, position
 @onnx.op("SequenceErase", since=11)
 def sequence_erase(build: Build, input_sequence: Items, position: Value | None = None) -> Items:
     values = input_sequence.values
-    at = build.axis(-1 if position is None else _known(build, position), len(values))
+    at = build.axis(-1 if position is None else build.known_int(position, "position"), len(values))
     return Items((*values[:at], *values[at + 1 :]))
 
 
@@ -79,8 +79,3 @@ def split_to_sequence(build: Build, x: Value, split: Value | None = None, *, axi
     if split is None and not keepdims:
         parts = tuple(build(ops.Squeeze(), part, build.scalar(at)) for part in parts)
     return Items(parts)
-
-
-def _known(build: Build, position: Value) -> int:
-    (at,) = build.known_ints(position, "position")
-    return at

@@ -131,7 +131,7 @@ def dft_20(
             raise build.refuse("it is one-sided and its axis is computed at run time, which crashes the runtime")
         where = from_front(build, axis, build.rank(x))
         return _dft_of_runtime(build, x, dft_length, where, inverse=bool(inverse), onesided=False)
-    at = -2 if axis is None else build.known_ints(axis, "its axis")[0]
+    at = -2 if axis is None else build.known_int(axis, "its axis")
     return _dft(build, x, dft_length, at, inverse=bool(inverse), onesided=bool(onesided))
 
 
@@ -227,9 +227,8 @@ def blackman_window(build: Build, size: Value, *, output_datatype: int = 1, peri
 def _window(build: Build, size: Value, waves: tuple[float, ...], output_datatype: int, *, periodic: bool) -> Value:
     """``waves[0] - waves[1] * cos(turn) + waves[2] * cos(2 * turn)``, a turn being the whole window."""
     to, count = type_named(build, output_datatype), as_scalar(build, converted(build, size, ElementType.i64))
-    if count.fact.ints is not None:
-        (n,) = count.fact.ints
-        return build.const(_known_window(n, waves, periodic=periodic).astype(to.numpy))
+    if count.fact.ints is not None and count.fact.ints[0] <= LARGEST_MATRIX:
+        return build.const(_known_window(count.fact.ints[0], waves, periodic=periodic).astype(to.numpy))
     real = ElementType.f32
     at = build(ops.Range(real), build.scalar(0, real), converted(build, count, real), build.scalar(1, real))
     last = count if periodic else build(ops.Subtract(), count, build.scalar(1))
@@ -257,25 +256,29 @@ def mel_weight_matrix(
     output_datatype: int = 1,
 ) -> Value:  # fmt: skip
     bins, length, rate = (
-        build.known_ints(v, what)[0]
+        build.known_int(v, what)
         for v, what in ((num_mel_bins, "num_mel_bins"), (dft_length, "dft_length"), (sample_rate, "sample_rate"))
     )
     edges = []
     for value in (lower_edge_hertz, upper_edge_hertz):
         if value.fact.value is None:
             raise build.refuse(f"an edge ({value}) is computed at run time, a constant is needed")
-        edges.append(float(value.fact.value.numpy().reshape(-1)[0]))
+        edges.append(float(value.fact.value.numpy().item()))
     matrix = _mel_matrix(bins, length, rate, *edges)
     return build.const(matrix.astype(type_named(build, output_datatype).numpy))
 
 
 def _mel_matrix(bins: int, length: int, rate: int, lower: float, upper: float) -> Array:
     """[spectrum bins, mel bins]: triangles whose corners are equally far apart on the mel scale."""
+    if not 0 <= bins * length <= LARGEST_MATRIX * 16 or length < 1 or rate < 1:
+        raise ValueError(f"{bins} mel bins of spectra of {length} samples, {rate} a second")
     low, high = (2595 * math.log10(1 + edge / 700) for edge in (lower, upper))
     step = (high - low) / (bins + 2)
     hertz = [700 * (10 ** ((low + i * step) / 2595) - 1) for i in range(bins + 2)]
     corners = [int((length + 1) * h // rate) for h in hertz]
     made = np.zeros((bins_of(length, onesided=True), bins))
+    if min(corners) < 0 or max(corners) >= len(made):
+        raise ValueError(f"edges of {lower} and {upper} Hz, between 0 and {rate / 2} Hz there are some")
     for i in range(bins):
         left, top, right = corners[i : i + 3]
         if left == top:
