@@ -139,6 +139,8 @@ class Checkout:
         noted = stamp.read(self._stamp(variant))
         if noted is None:
             return "never built here"
+        if not self._entry(variant).is_file():
+            return "what the report says of it is gone"
         return self._damage(noted, self.folder(variant)) or self._change(noted, variant)
 
     def forecasts(self, variant: Variant) -> list[Forecast]:

@@ -339,3 +339,14 @@ def test_runtimes_that_come_later_add_the_proof_alone(site: Site, monkeypatch: p
     build(site, "one@cpu:FP32")
     monkeypatch.setattr(Checkout, "can_prove", True)
     assert build(site, "one@cpu:FP32") == ["prove one@cpu:FP32"]
+
+
+def test_a_lost_note_for_the_report_is_made_again(site: Site) -> None:
+    with Checkout.open(site.manifest) as checkout:
+        variant = first(checkout)
+        checkout.make(variant)
+        (note,) = (checkout.cache / "stamps" / variant.model).rglob(f"{variant.precision}.report.json")
+        note.unlink()
+        assert checkout.stale(variant) == "what the report says of it is gone"
+        checkout.make(variant)
+        assert checkout.stale(variant) is None
