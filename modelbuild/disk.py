@@ -21,6 +21,7 @@ _ADVICE = {
     errno.EROFS: "the file system is read-only: put the cache elsewhere",
     errno.EACCES: "fix the permissions, or put the cache elsewhere",
     errno.EPERM: "fix the permissions, or put the cache elsewhere",
+    errno.EEXIST: "a file is in the way of a folder: move it",
     errno.ENOTDIR: "a file is in the way of a folder: move it",
     errno.EISDIR: "a folder is in the way of a file: move it",
 }

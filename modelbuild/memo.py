@@ -7,9 +7,12 @@ ctime. A file younger than two seconds is read every time, because two writes ca
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
 
 from modelbuild import digest
 from modelbuild.errors import SourceError
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
 
     from modelbuild.digest import Digest
 
+_LINE: msgspec.json.Decoder[tuple[str, str, str, int, int, int, int]]
+_LINE = msgspec.json.Decoder(tuple[str, str, str, int, int, int, int])
 _SETTLED_NS = 2_000_000_000
 _STALE_LINES = 2_000
 
@@ -62,7 +67,7 @@ class Memo:
     def fingerprint(self, path: Path, how: Callable[[Path], Digest] = digest.of_file) -> Fingerprint:
         """Raises SourceError when there is no such file, or when it changes while it is read."""
         found = signature(path)
-        name = (how.__name__, str(path.absolute()))
+        name = (how.__name__, _absolute(path))
         known = self._recall(name, found)
         if known is not None:
             return known
@@ -102,7 +107,7 @@ class Memo:
             return
         news = self._journal.news()
         for line in news:
-            how, path, content, *numbers = json.loads(line)
+            how, path, content, *numbers = _LINE.decode(line)
             self._known[how, path] = Fingerprint(content, Signature(*numbers))
         self._lines += len(news)
         if self._lines > 2 * len(self._known) + _STALE_LINES:
@@ -112,10 +117,15 @@ class Memo:
 
 def signature(path: Path) -> Signature:
     try:
-        now = path.stat()
+        now = os.stat(path)  # noqa: PTH116 - see _absolute
     except OSError as error:
         raise SourceError(f"{path}: {(error.strerror or 'cannot be read').lower()}") from error
     return Signature(now.st_size, now.st_mtime_ns, now.st_ctime_ns, now.st_ino)
+
+
+def _absolute(path: Path) -> str:
+    text = os.fspath(path)
+    return text if text.startswith("/") else f"{os.getcwd()}/{text}"  # noqa: PTH109 - a Path costs more than the rest
 
 
 def _line(name: tuple[str, str], made: Fingerprint) -> bytes:

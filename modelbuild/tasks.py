@@ -102,7 +102,7 @@ def task_build() -> Iterator[TaskDict]:
                 "doc": f"build {variant}",
                 "actions": [(_told, [_make, variant])],
                 "task_dep": [f"source:{model.id}"],
-                "targets": [str(Path("build", place(variant), name)) for name in names(variant)],
+                "targets": [f"build/{place(variant)}/{name}" for name in names(variant)],
                 "uptodate": [(_is_built, [variant])],
                 "clean": [(_clean, [variant])],
                 **_COMMON,

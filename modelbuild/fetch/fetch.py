@@ -88,7 +88,7 @@ def _bring(
 
 
 def _local(source: PathSource, root: Path, digest_of: DigestOf) -> Iterator[FetchedFile]:
-    real_root = Path(os.path.realpath(root))
+    real_root = os.path.realpath(root)
     own = DataFile(Path(source.path).name, source.path, source.sha256)
     for file in (own, *source.data):
         path = root / file.where
@@ -99,8 +99,8 @@ def _local(source: PathSource, root: Path, digest_of: DigestOf) -> Iterator[Fetc
         yield FetchedFile(file.name, path, found)
 
 
-def _check_local(path: Path, shown: str, real_root: Path) -> None:
-    if not Path(os.path.realpath(path)).is_relative_to(real_root):
+def _check_local(path: Path, shown: str, real_root: str) -> None:
+    if not f"{os.path.realpath(path)}/".startswith(f"{real_root}/".replace("//", "/")):
         raise SourceError(f"{shown}: leads out of {real_root}, where the manifest lies; put the file below it")
     if not path.is_file():
         raise SourceError(f"{shown}: is {'not a file' if path.exists() else 'not there'}, expected a model's file")

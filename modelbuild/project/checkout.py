@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -87,6 +88,7 @@ class Checkout:
         self._runs = Runs(self.cache / "runs")
         self.sources = Sources(manifest.root, self.cache, self._memo, offline=offline)
         self._environments: dict[tuple[tuple[str, ...], tuple[str, ...]], Digest] = {}
+        self._models: dict[str, Digest] = {}
         self._touched: list[Variant] = []
         self._heard = threading.local()
         self._pool: Pool | None = None
@@ -130,7 +132,7 @@ class Checkout:
         return self.manifest.models[variant.model]
 
     def folder(self, variant: Variant) -> Path:
-        return self.output / delivery.place(variant)
+        return Path(self.output, delivery.place(variant))
 
     # ---- what is there ----
 
@@ -182,10 +184,14 @@ class Checkout:
 
     def _damage(self, noted: Stamp, folder: Path) -> str | None:
         for name, (size, xxh3) in noted.files.items():
-            path = folder / name
-            if path.is_symlink() or not path.is_file():
+            path = Path(folder, name)
+            try:
+                seen = os.lstat(path)  # once: a build with nothing to do does little else
+            except FileNotFoundError:
                 return f"{name} is missing"
-            if path.stat().st_size != size or self._memo.of(path, digest.fast_of_file) != xxh3:
+            if not stat.S_ISREG(seen.st_mode):
+                return f"{name} is missing"
+            if seen.st_size != size or self._memo.of(path, digest.fast_of_file) != xxh3:
                 return f"{name} was changed by somebody"
         return None
 
@@ -215,11 +221,17 @@ class Checkout:
         return digest.of_data(
             {
                 "environment": self._environment(tuple(code), tuple(versions)),
-                "model": repr(replace(self.model(variant), place="")),
+                "model": self._asked(variant.model),
                 "variant": repr(variant),
                 "sources": [[file.name, file.sha256] for file in sources],
             }
         )
+
+    def _asked(self, model: str) -> Digest:
+        """Of what the manifest says of a model, wherever it says it."""
+        if model not in self._models:
+            self._models[model] = digest.of_data(repr(replace(self.manifest.models[model], place="")))
+        return self._models[model]
 
     def _environment(self, code: tuple[str, ...], versions: tuple[str, ...]) -> Digest:
         """Of everything but the manifest and the sources; nearly always the same for all artifacts."""
@@ -290,7 +302,7 @@ class Checkout:
         return sorted({*_PLANNING, *(module for one in stages for module in one.code)})
 
     def _stamp(self, variant: Variant) -> Path:
-        return self.cache / "stamps" / variant.model / str(variant.target) / f"{variant.precision}.json"
+        return Path(self.cache, "stamps", f"{delivery.place(variant)}.json")
 
     # ---- builds ----
 
@@ -394,7 +406,7 @@ class Checkout:
         reporting.note(self._entry(variant), said)
 
     def _entry(self, variant: Variant) -> Path:
-        return self._stamp(variant).with_suffix(".report.json")
+        return Path(self.cache, "stamps", f"{delivery.place(variant)}.report.json")
 
     @property
     def _report_stamp(self) -> Path:
