@@ -3,15 +3,20 @@
 A reduction of the last of three axes that drops the axis and is followed by an elementwise operation with a vector is
 fused with it wrongly (openvino 2026.4: ``ReduceSum([5,3,8], 2) + v[3]`` is off by several units, static or dynamic,
 whatever the reduction). With the axis kept and dropped afterwards the numbers are right.
+
+A maximum begins at the least finite number instead of -inf, so nothing but -inf has a finite maximum. Attention that is
+spelled out asks for just that: is a whole row masked?
 """
 
 from __future__ import annotations
 
 import msgspec
+import numpy as np
 
 from modelbuild import ops
 from modelbuild.graph import Node, Op, Value
 from modelbuild.rewrite import Match, Rewriter, Skip, anything, constant, of, rule
+from modelbuild.tensor.storage import InMemory
 
 x, axes = anything(), constant()
 reduce = of(ops.Reduce, x, axes)
@@ -35,4 +40,19 @@ def _is_elementwise(node: Node[Op]) -> bool:
     return isinstance(node.op, ops.Binary | ops.FakeQuantize | ops.PRelu)
 
 
-RULES = (drop_axis_afterwards,)
+greatest, least = of(ops.ReduceMax, x, axes), constant()
+
+
+@rule(of(ops.Equal, greatest, least))
+def ask_each_for_infinity(m: Match, g: Rewriter) -> Value | Skip:
+    """ReduceMax(x) == -inf  ->  ReduceLogicalAnd(x == -inf)"""
+    bound = m[least].numpy()
+    if bound.size != 1 or not np.isneginf(bound.astype(np.float64)).all():
+        return Skip("it is not compared with -inf")
+    if len(m[least].shape) > (m[greatest].output.fact.rank or 0):
+        return Skip(f"the rank of {m[greatest].output.fact} would change")
+    infinite = g(ops.Equal(), m[x], g.constant(InMemory(bound.reshape(())), "least"))
+    return g(ops.ReduceLogicalAnd(m[greatest].op.keep_dims), infinite, m.value(axes))
+
+
+RULES = (drop_axis_afterwards, ask_each_for_infinity)
