@@ -76,6 +76,16 @@ def test_inputs_are_reversed_then_shifted_then_scaled(tmp_path: Path, options: A
     check(pictures.write(tmp_path / "m.onnx", pads=pads), IMAGE, wanted, pads=pads, **options)
 
 
+@pytest.mark.parametrize(
+    ("pads", "left"),
+    [(0, ["Const", "Convolution", "Const", "Add"]), (1, ["Const", "Subtract", "Const", "Convolution"])],
+)
+def test_what_can_go_into_the_filters_is_there(tmp_path: Path, pads: int, left: list[str]) -> None:
+    source = pictures.write(tmp_path / "m.onnx", pads=pads)
+    graph = convert_model(source, mean_values=MEAN, scale_values=SCALE, reverse_input_channels=True)
+    assert [type(node.op).__name__ for node in graph.nodes()] == ["Parameter", *left, "Relu"]
+
+
 def test_bytes_with_the_channels_last_are_taken(model: Path) -> None:
     image = IMAGE.astype(np.uint8).transpose(0, 2, 3, 1)
     options: dict[str, Any] = {"mean_values": MEAN, "scale_values": SCALE, "reverse_input_channels": True}

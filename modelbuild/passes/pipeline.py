@@ -9,7 +9,7 @@ from modelbuild.errors import UsageError
 from modelbuild.graph import Graph, verify
 from modelbuild.passes.compress.indices import narrow_indices
 from modelbuild.passes.fold import constants
-from modelbuild.passes.fuse import batch_norm, matmul, scale, transpose, zero_point
+from modelbuild.passes.fuse import batch_norm, matmul, preparation, scale, transpose, zero_point
 from modelbuild.passes.legalize import reduce
 from modelbuild.passes.normalize import branches, idle
 from modelbuild.passes.share import share_equal_nodes
@@ -21,6 +21,7 @@ NORMALIZE: Final[tuple[Rule, ...]] = (*constants.RULES, *branches.RULES, *idle.R
 FUSE: Final[tuple[Rule, ...]] = (
     *batch_norm.RULES,
     *scale.RULES,
+    *preparation.RULES,
     *transpose.RULES,
     *matmul.RULES,
     *zero_point.RULES,
