@@ -12,6 +12,7 @@ from modelbuild.journal import Journal
 from modelbuild.stages.job import Job
 
 _REMEMBERED = 8
+_STALE_LINES = 2_000
 
 
 class History:
@@ -21,6 +22,7 @@ class History:
         self._journal = Journal(path) if path is not None else None
         self._keys: defaultdict[tuple[str, str], list[Digest]] = defaultdict(list)
         self._lines = 0
+        self._kept = 0
         self._lock = threading.Lock()
 
     def earlier(self, job: Job) -> list[Digest]:
@@ -43,10 +45,12 @@ class History:
 
     def _add(self, name: tuple[str, str], key: Digest) -> None:
         keys = self._keys[name]
+        self._kept -= len(keys)
         if key in keys:
             keys.remove(key)
         keys.append(key)
         del keys[:-_REMEMBERED]
+        self._kept += len(keys)
 
     def _catch_up(self) -> None:
         if self._journal is None:
@@ -56,10 +60,9 @@ class History:
             stage, subject, key = json.loads(line)
             self._add((stage, subject), key)
         self._lines += len(news)
-        kept = sum(map(len, self._keys.values()))
-        if self._lines > 2 * kept + 2_000:
+        if self._lines > 2 * self._kept + _STALE_LINES:
             self._journal.rewrite(_line(name, key) for name, keys in self._keys.items() for key in keys)
-            self._lines = kept
+            self._lines = self._kept
 
 
 def _name(job: Job) -> tuple[str, str]:

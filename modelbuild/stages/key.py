@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from modelbuild import digest
 from modelbuild.digest import Digest, Plain
-from modelbuild.errors import EnvironmentTrouble
+from modelbuild.errors import EnvironmentTrouble, SourceError
 from modelbuild.memo import Memo, Signature, signature
 from modelbuild.stages.job import Job
 from modelbuild.stages.stage import Stage
@@ -49,7 +49,7 @@ class Code:
     def __init__(self, memo: Memo) -> None:
         self._memo = memo
         self._digests: dict[str, Digest] = {}
-        self._signatures: dict[str, list[Signature]] = {}
+        self._signatures: dict[str, dict[Path, Signature]] = {}
         self._spelled: dict[Stage, bytes] = {}
 
     def spelled(self, stage: Stage) -> bytes:
@@ -69,7 +69,7 @@ class Code:
 
     def changed(self, stage: Stage) -> Iterator[str]:
         """The packages of ``stage`` with a file that was written since their digest was taken."""
-        return (module for module in stage.code if _signatures(module) != self._signatures[module])
+        return (module for module in stage.code if _is_touched(self._signatures[module]))
 
     def _of_source(self, path: Path) -> Digest:
         return self._memo.of(path, digest.of_source)
@@ -88,8 +88,16 @@ def key_of(job: Job, code: Code, inputs: Mapping[str, Given]) -> Key:
     return Key(b"{%s}" % b",".join(b'"%s":%s' % (name.encode(), text) for name, text in spelled.items()))
 
 
-def _signatures(module: str) -> list[Signature]:
-    return [signature(path) for path in digest.code_files(module)]
+def _signatures(module: str) -> dict[Path, Signature]:
+    return {path: signature(path) for path in digest.code_files(module)}
+
+
+def _is_touched(signatures: Mapping[Path, Signature]) -> bool:
+    """Whether a file is another one now. One that is new is read by nobody unless another was edited to do so."""
+    try:
+        return any(signature(path) != before for path, before in signatures.items())
+    except SourceError:  # it is gone
+        return True
 
 
 @cache
