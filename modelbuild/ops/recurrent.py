@@ -90,6 +90,8 @@ class _Recurrent(Op, frozen=True):
             ("R", r, self.gates, -2),
             ("B", b, self.bias_rows, -1),
         ):
+            if fact.rank is not None and fact.rank < -axis:
+                raise ValueError(f"{name} is {fact}, at least {-axis} axes expected")
             found = fact.shape[axis] if fact.shape else UNKNOWN
             expected = rows * self.hidden_size
             if isinstance(found, int) and found != expected:

@@ -73,7 +73,9 @@ def limits(of: ElementType) -> tuple[int, int]:
 
 
 def _rounded_real(build: Build, x: Value, to: ElementType, *, saturate: bool) -> Value:
-    most = _LARGEST[to]
+    most = _LARGEST.get(to)
+    if most is None:
+        raise ValueError(f"nothing is quantised to {to}")
     return build(ops.Convert(to), build(ops.Clamp(-most, most), x) if saturate else x)
 
 
