@@ -63,6 +63,11 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """The long suites are not even read unless they are asked for: making their cases alone takes half a minute."""
+    return True if collection_path.name == "long" and config.option.markexpr == "not slow" else None
+
+
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.File | None:
     if file_path.suffix == ".txt" and file_path.parent.name == "rewrites":
         return RewriteFile.from_parent(parent, path=file_path)

@@ -189,7 +189,7 @@ def test_a_body_is_closed() -> None:
     outside = parameter("outside", 2)
     inner = parameter("p", 2)
     body = Graph([inner], [Node(ops.Add(), (inner, outside), "sum").output])
-    with pytest.raises(BrokenInvariant, match="not of this graph|is dead"):
+    with pytest.raises(BrokenInvariant, match=r"not of this graph|is dead"):
         verify_body(body, outside)
 
 
