@@ -127,7 +127,9 @@ def shift_before_reordering(m: Match, g: Rewriter) -> Value | Skip | None:
 def _order(m: Match) -> Array | None:
     """The order into which the channels are put, if that is all that is done."""
     order, shape = m[channels].numpy(), m[x].fact.shape
-    if shape is None or order.ndim != 1 or int(m[axis].numpy().item()) not in {_INPUT, _INPUT - len(shape)}:
+    if shape is None or len(shape) <= _INPUT or order.ndim != 1:
+        return None
+    if int(m[axis].numpy().item()) not in {_INPUT, _INPUT - len(shape)}:
         return None
     return order if shape[_INPUT] == order.size and np.array_equal(np.sort(order), np.arange(order.size)) else None
 
