@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from modelbuild.amounts import octets, seconds
 from modelbuild.cli.demands import Demands, demands_options
 from modelbuild.cli.options import json_option, manifest_option, offline_option, selectors_argument
 from modelbuild.errors import BuildError, ExitCode
@@ -26,6 +27,8 @@ _Outcome = tuple["Variant", "Row | BuildError | None"]
 @click.command("build")
 @selectors_argument
 @click.option("-n", "--workers", type=click.IntRange(1, 64), default=1, help="So many artifacts at once.")
+@click.option("--memory", type=octets, metavar="SIZE", help="No more at once than fits into this, such as 8GB.")
+@click.option("--timeout", type=seconds, metavar="TIME", help="Stop a stage that takes longer, such as 15m.")
 @click.option("-k", "--keep-going", is_flag=True, help="Build the others when one fails.")
 @demands_options
 @offline_option
@@ -35,6 +38,8 @@ def build_command(
     *,
     selectors: Sequence[str],
     workers: int,
+    memory: int | None,
+    timeout: float | None,
     keep_going: bool,
     offline: bool,
     as_json: bool,
@@ -61,7 +66,9 @@ def build_command(
         tell(event.plain())
 
     demands = Demands.read(demanded)
-    with Checkout.open(manifest, offline=offline, listener=hear, workers=workers) as checkout:
+    with Checkout.open(
+        manifest, offline=offline, listener=hear, workers=workers, memory=memory, timeout=timeout
+    ) as checkout:
         variants = demands.part(checkout, select(selectors, checkout.manifest))
         demands.before(checkout, variants)
         found: dict[Variant, Row | BuildError | None] = {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from modelbuild.amounts import octets, seconds
 from modelbuild.cli.options import json_option, manifest_option, selectors_argument
 from modelbuild.errors import ExitCode
 
@@ -18,25 +18,7 @@ if TYPE_CHECKING:
     from modelbuild.digest import Digest
     from modelbuild.project import Checkout
 
-_BYTES = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
-_SECONDS = {"h": 3_600, "d": 86_400, "w": 7 * 86_400}
 _REASONS = 12
-
-
-def _size(text: str) -> int:
-    """Bytes, of ``20GB``."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([kMGT]?)B?", text)
-    if found is None:
-        raise click.BadParameter(f"{text!r} is no size: write 500MB or 20GB")
-    return int(float(found[1]) * _BYTES[found[2]])
-
-
-def _age(text: str) -> float:
-    """Seconds, of ``30d``."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([hdw])", text)
-    if found is None:
-        raise click.BadParameter(f"{text!r} is no age: write 12h, 30d or 8w")
-    return float(found[1]) * _SECONDS[found[2]]
 
 
 @click.group("cache")
@@ -50,7 +32,7 @@ def cache_command() -> None:
 def stats_command(as_json: bool, manifest: Path) -> None:
     """Say how much is remembered, what it has saved, and why stages ran."""
     from modelbuild.project import Checkout
-    from modelbuild.report.figures import plural, seconds, size
+    from modelbuild.report import figures
 
     with Checkout.open(manifest) as checkout:
         folders = {"store": checkout.store.root, "sources": checkout.cache / "sources"}
@@ -61,18 +43,18 @@ def stats_command(as_json: bool, manifest: Path) -> None:
     reasons = Counter(event["why"] for event in events if event["what"] == "made")
     saved = sum(event["seconds"] for event in events if event["what"] == "hit")
     if as_json:
-        said: dict[str, Any] = {name: {"files": files, "bytes": octets} for name, (files, octets) in takes.items()}
+        said: dict[str, Any] = {name: {"files": files, "bytes": size} for name, (files, size) in takes.items()}
         said |= {"events": dict(happened), "hits": dict(hits), "reasons": dict(reasons), "seconds_saved": saved}
         click.echo(json.dumps(said))
         return
-    for name, (files, octets) in takes.items():
-        click.echo(f"{name:8}  {plural(files, 'file')}, {size(octets)}")
+    for name, (files, size) in takes.items():
+        click.echo(f"{name:8}  {figures.plural(files, 'file')}, {figures.size(size)}")
     click.echo(f"runs      {happened['hit']} hits, {happened['made']} made, {happened['failed']} failed")
     for stage, count in hits.most_common():
         click.echo(f"hit       {count:6} x  {stage}")
     for why, count in reasons.most_common(_REASONS):
         click.echo(f"made      {count:6} x  {why}")
-    click.echo(f"saved     {seconds(saved)}")
+    click.echo(f"saved     {figures.seconds(saved)}")
 
 
 @cache_command.command("verify")
@@ -112,8 +94,8 @@ def repair_command(manifest: Path) -> None:
 
 
 @cache_command.command("gc")
-@click.option("--max-size", type=_size, help="Bring the store down to so much, such as 20GB.")
-@click.option("--max-age", type=_age, help="Remove what was of no use for so long, such as 30d.")
+@click.option("--max-size", type=octets, help="Bring the store down to so much, such as 20GB.")
+@click.option("--max-age", type=seconds, help="Remove what was of no use for so long, such as 30d.")
 @click.option("--dry-run", is_flag=True, help="Only say what would go.")
 @json_option
 @manifest_option

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelbuild import __version__, digest
+from modelbuild import __version__, amounts, digest
 from modelbuild.errors import BuildError
 from modelbuild.memo import Memo
 from modelbuild.project import delivery, stamp
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 MANIFEST = Path("models.yaml")
 STORE_VARIABLE = "MODELBUILD_STORE"
+MEMORY_VARIABLE = "MODELBUILD_MEMORY"
+TIMEOUT_VARIABLE = "MODELBUILD_TIMEOUT"
 
 _PLANNING = ("modelbuild.plan", "modelbuild.stages.job", "modelbuild.stages.key", "modelbuild.stages.stage")
 """What turns a question into keys, besides the stages' own code."""
@@ -76,13 +78,26 @@ class Checkout:
     """
 
     def __init__(
-        self, manifest: Manifest, *, offline: bool = False, listener: Listener = unheard, workers: int = _NO_LIMIT
+        self,
+        manifest: Manifest,
+        *,
+        offline: bool = False,
+        listener: Listener = unheard,
+        workers: int = _NO_LIMIT,
+        memory: int | None = None,
+        timeout: float | None = None,
     ) -> None:
+        """``memory`` in bytes for all workers together, ``timeout`` in seconds for what a worker is asked for.
+
+        Where they are not given, the environment may: it is all that a build under doit can be told by.
+        """
         self.manifest = manifest
         self.cache = manifest.root / "cache"
         self.output = manifest.root / "build"
         self._listener = listener
         self._workers = workers
+        self._memory = memory or amounts.octets(os.environ.get(MEMORY_VARIABLE) or str(_all_memory()))
+        self._timeout = timeout or amounts.seconds(os.environ.get(TIMEOUT_VARIABLE) or "0") or None
         self._memo = Memo(self.cache / "memo", deferred=True)
         self._code = Code(self._memo)
         self._runs = Runs(self.cache / "runs")
@@ -97,12 +112,19 @@ class Checkout:
 
     @classmethod
     def open(
-        cls, path: Path = MANIFEST, *, offline: bool = False, listener: Listener = unheard, workers: int = _NO_LIMIT
+        cls,
+        path: Path = MANIFEST,
+        *,
+        offline: bool = False,
+        listener: Listener = unheard,
+        workers: int = _NO_LIMIT,
+        memory: int | None = None,
+        timeout: float | None = None,
     ) -> Checkout:
         """The checkout of the manifest at ``path``; raises `ManifestError` with all that is wrong with it."""
         from modelbuild.manifest import load
 
-        return cls(load(path), offline=offline, listener=listener, workers=workers)
+        return cls(load(path), offline=offline, listener=listener, workers=workers, memory=memory, timeout=timeout)
 
     def __enter__(self) -> Checkout:
         return self
@@ -251,13 +273,16 @@ class Checkout:
         """The jobs of a variant; its sources are fetched for that."""
         return self._plan(variant, self.sources.of(self.model(variant)))
 
-    def make(self, variant: Variant, *, timeout: float | None = None) -> Made:
+    def make(self, variant: Variant) -> Made:
         """Build, prove and deliver a variant, as far as it is not there; what is delivered appears as a whole.
 
         An artifact that is proved wrong is not delivered, and what lay there before stays.
         """
         artifact = self.artifact(variant)
-        build = self._build if threading.current_thread() is threading.main_thread() else self._pooled(artifact)
+        timeout = self._timeout
+        # Only in another process can be stopped what takes too long.
+        is_alone = threading.current_thread() is threading.main_thread() and timeout is None
+        build = self._build if is_alone else self._pooled(artifact)
         look = Look()
         with self._hearing() as heard:
             answers = {
@@ -327,7 +352,7 @@ class Checkout:
                 for module in self._code_of(artifact):
                     self._code.of_module(module)
                 self._memo.keep()  # the workers find the digests of our code there, which take a second
-                self._pool = Pool(self._workers, self.cache, self.store.root, memory=_memory())
+                self._pool = Pool(self._workers, self.cache, self.store.root, memory=self._memory)
                 self._build_in_pool = Build(self.store, self._memo, self._history, listener=self._hear, pool=self._pool)
             return self._build_in_pool
 
@@ -437,5 +462,5 @@ class Checkout:
         return paths
 
 
-def _memory() -> int:
+def _all_memory() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

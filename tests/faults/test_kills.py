@@ -1,0 +1,128 @@
+"""SIGKILL at any moment: what was finished is kept, what was not is as if it had never begun."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from crew import Running, add_large, artifacts, events, findings, running, times, wait_for
+from sites import Site
+
+DOIT = ("doit", "-n", "1"), ("doit", "-n", "2")
+OURS = ("modelbuild", "build"), ("modelbuild", "build", "-n", "2")
+START = 0.3
+"""Seconds that Python and doit take before the first stage can run, at least."""
+
+
+def workers(command: tuple[str, ...]) -> int:
+    return 2 if command[-1] == "2" else 1
+
+
+def afresh(site: Site, known_code: Path) -> None:
+    for name in ("build", "cache"):
+        shutil.rmtree(site.root / name, ignore_errors=True)
+    (site.root / "cache").mkdir()
+    shutil.copy(known_code, site.root / "cache" / "memo")
+
+
+def undisturbed_seconds(site: Site, command: tuple[str, ...]) -> float:
+    started = time.monotonic()
+    assert Running(site, *command).end().code == 0
+    return time.monotonic() - started
+
+
+def kill_until_built(site: Site, command: tuple[str, ...], moments: random.Random, longest: float, most: int) -> int:
+    """Kill one build after the other, each somewhere on its way; then let one finish. Says how many were killed."""
+    killed = 0
+    while killed < most:
+        build = Running(site, *command)
+        time.sleep(moments.uniform(START, longest))
+        if build.process.poll() is not None:
+            break
+        build.kill()
+        build.end()
+        killed += 1
+    ended = Running(site, *command).end()
+    assert ended.code == 0, ended.said
+    return killed
+
+
+def check(site: Site, command: tuple[str, ...], killed: int, undisturbed: dict[str, bytes]) -> None:
+    assert artifacts(site) == undisturbed
+    assert findings(site.root) == []
+    begun, made = times(site.root, "run"), times(site.root, "made")
+    assert max(made.values()) == 1, "what was finished is made once"
+    assert sum((begun - made).values()) <= killed * workers(command), "what is made again was in flight"
+
+
+@pytest.mark.parametrize("command", [*DOIT, *OURS], ids=" ".join)
+def test_a_killed_build_is_resumed(
+    site: Site, known_code: Path, undisturbed: dict[str, bytes], command: tuple[str, ...]
+) -> None:
+    killed = kill_until_built(site, command, random.Random(" ".join(command)), longest=1.2, most=3)
+    assert killed > 0
+    check(site, command, killed, undisturbed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", [*DOIT, OURS[1]], ids=" ".join)
+def test_a_hundred_kills_lose_nothing(
+    site: Site, known_code: Path, undisturbed: dict[str, bytes], command: tuple[str, ...]
+) -> None:
+    longest = undisturbed_seconds(site, command)
+    moments = random.Random(" ".join(command))
+    killed = 0
+    while killed < 100:
+        afresh(site, known_code)
+        now = kill_until_built(site, command, moments, longest, most=20)
+        check(site, command, now, undisturbed)
+        killed += now
+
+
+@pytest.mark.parametrize(
+    "command", [("doit", "-c", "-n", "2"), ("modelbuild", "build", "-k", "-n", "2")], ids=lambda command: command[0]
+)
+def test_a_killed_worker_is_a_failed_task_and_the_others_go_on(
+    site: Site, undisturbed: dict[str, bytes], command: tuple[str, ...]
+) -> None:
+    add_large(site, "big", 64)
+    with running(site, *command) as build:
+        assert wait_for(lambda: ("load", "big") in [(one["stage"], one["subject"]) for one in events(site.root)])
+        for pid in build.workers():
+            os.kill(pid, signal.SIGKILL)
+        ended = build.end()
+    assert ended.code == (2 if command[0] == "doit" else 1), ended.said  # to doit, what cannot run for it is broken
+    assert "killed by SIGKILL" in ended.said
+    assert not (site.root / "build" / "big").exists()
+    assert artifacts(site) == undisturbed
+    assert Running(site, *command).end().code == 0
+    assert (site.root / "build" / "big" / "cpu" / "FP32" / "big.bin").stat().st_size == 64 << 20
+    assert findings(site.root) == []
+
+
+def test_a_stage_that_takes_too_long_is_stopped_and_the_others_go_on(site: Site, undisturbed: dict[str, bytes]) -> None:
+    add_large(site, "big", 64)
+    ended = Running(site, "modelbuild", "build", "-k", "one", "two").end()
+    assert ended.code == 0, ended.said
+    ended = Running(site, "modelbuild", "build", "-k", "--timeout", "0.02s").end()
+    assert ended.code == 1
+    assert "took longer than 0.02 s and was stopped" in ended.said
+    assert artifacts(site) == undisturbed
+
+
+def test_what_does_not_fit_into_memory_together_runs_one_after_the_other(
+    site: Site, undisturbed: dict[str, bytes]
+) -> None:
+    build = Running(site, "doit", "-n", "2", MODELBUILD_MEMORY="1MB")
+    ended = build.end()
+    assert ended.code == 0, ended.said
+    assert artifacts(site) == undisturbed
+    running = 0
+    for event in events(site.root):
+        running += {"run": 1, "made": -1}.get(event["what"], 0)
+        assert running <= 1
