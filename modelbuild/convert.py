@@ -68,7 +68,47 @@ def convert_model(
     no translation, :class:`UsageError` for an option that does not fit the model, :class:`BuildError` for a shape that
     is not static though it was to be.
     """
-    model = cut(read_source(Path(source)), input or (), output or ())
+    model = read_source(Path(source))
+    specs = specified(
+        model,
+        input=input,
+        input_shape=input_shape,
+        input_type=input_type,
+        layout=layout,
+        source_layout=source_layout,
+        target_layout=target_layout,
+        reverse_input_channels=reverse_input_channels,
+        mean_values=mean_values,
+        scale_values=scale_values,
+        scale=scale,
+        freeze=freeze,
+    )
+    if batch is not None and input_shape:
+        raise UsageError("batch and input_shape exclude each other: write the batch into the shape")
+    graph = load(model, specs, output or (), order=input or (), batch=batch)
+    optimize(graph, phases)
+    if static_shape:
+        demand_static_shapes(graph)
+    return graph
+
+
+def specified(
+    model: SourceModel,
+    *,
+    input: Sequence[str] | None,  # noqa: A002 - as OpenVINO calls it
+    input_shape: Mapping[str, GivenShape] | None,
+    input_type: Mapping[str, str | ElementType] | None,
+    layout: Mapping[str, str] | str | None,
+    source_layout: Mapping[str, str] | str | None,
+    target_layout: Mapping[str, str] | str | None,
+    reverse_input_channels: bool,
+    mean_values: Mapping[str, Numbers] | Numbers | None,
+    scale_values: Mapping[str, Numbers] | Numbers | None,
+    scale: Number | None,
+    freeze: Mapping[str, Numbers] | None,
+) -> tuple[InputSpec, ...]:
+    """What the options of :func:`convert_model` say of each input, every choice made."""
+    model = cut(model, input or ())
     only = _Only(tuple(given_inputs(model)))
     sources, targets = _layouts(only, layout, source_layout, target_layout)
     wishes = Wishes(
@@ -82,13 +122,7 @@ def convert_model(
         scale=scale,
         values=freeze or {},
     )
-    if batch is not None and input_shape:
-        raise UsageError("batch and input_shape exclude each other: write the batch into the shape")
-    graph = load(model, input_specs(model, wishes), batch=batch)
-    optimize(graph, phases)
-    if static_shape:
-        demand_static_shapes(graph)
-    return graph
+    return input_specs(model, wishes)
 
 
 @collector_paused()

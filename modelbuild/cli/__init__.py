@@ -26,6 +26,7 @@ _COMMANDS = {
     "init": "listing",
     "schema": "listing",
     "convert": "converting",
+    "mo": "converting",
     "inspect": "inspecting",
     "why": "planning",
     "report": "building",

@@ -1,64 +1,195 @@
-"""One model, without a manifest."""
+"""One model, without a manifest; ``mo`` takes the same options as the Model Optimizer wrote them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from modelbuild.cli import optimizer
 from modelbuild.errors import UsageError
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from modelbuild.frontends.source import SourceModel
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_SHARED = (
+    click.option("--input", "input_", metavar="NAME[SHAPE]{TYPE}->VALUE,…", help="All inputs, in order; cuts there."),
+    click.option("--output", metavar="NAME,…", help="The outputs, in order; cuts there."),
+    click.option("--input_shape", metavar="[1,3,?,1..8],…", help="The shapes of the inputs."),
+    click.option("-b", "--batch", type=click.IntRange(1), help="How many examples the inputs take at once."),
+    click.option("--static_shape", is_flag=True, help="No shape may stay open."),
+    click.option("--freeze_placeholder_with_value", "frozen", metavar="NAME->VALUE,…", hidden=True),
+    click.option("--mean_values", metavar="NAME(123.6,…),…", help="Subtracted from each channel of an input."),
+    click.option("--scale_values", metavar="NAME(58.4,…),…", help="What each channel is divided by then."),
+    click.option("-s", "--scale", type=float, help="What all inputs are divided by."),
+    click.option("--reverse_input_channels", is_flag=True, help="Exchange red and blue, before all that."),
+    click.option("--layout", metavar="NAME(nhwc->nchw),…", help="What the axes are, and what they are to be."),
+    click.option("--source_layout", metavar="NAME(nhwc),…", help="What the axes are in MODEL."),
+    click.option("--target_layout", metavar="NAME(nchw),…", help="What they are to be."),
+    click.option(
+        "--compress_to_fp16",
+        type=bool,
+        is_flag=False,
+        flag_value=True,
+        help="Store weights in half precision, which is what is done unless this is False.",
+    ),
+    click.option("-n", "--model_name", help="What the files are called; otherwise as the model."),
+    click.option(
+        "-o",
+        "--output_dir",
+        type=click.Path(path_type=Path, file_okay=False),
+        default=Path(),
+        help="Where to write; otherwise here.",
+    ),
+)
+
+
+def _shared_options(command: F) -> F:
+    for option in reversed(_SHARED):
+        command = option(command)
+    return command
 
 
 @click.command("convert")
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("-o", "--output", type=click.Path(path_type=Path, file_okay=False), required=True, help="Where to write.")
-@click.option(
-    "--precision", type=click.Choice(["FP16", "FP32"], case_sensitive=False), default="FP16", show_default=True
-)
-@click.option("--name", help="What the files are called; otherwise as the model.")
-@click.option("--input-shape", "shapes", metavar="NAME=1,3,?,1..8", multiple=True, help="The shape of an input.")
-@click.option("--input-type", "types", metavar="NAME=u8", multiple=True, help="The element type of an input.")
-@click.option("--layout", "layouts", metavar="NAME=NCHW", multiple=True, help="What the axes of an input are.")
-def convert_command(
-    *,
-    model: Path,
-    output: Path,
-    precision: str,
-    name: str | None,
-    shapes: Sequence[str],
-    types: Sequence[str],
-    layouts: Sequence[str],
-) -> None:
-    """Convert the file MODEL to OpenVINO IR: NAME.xml and NAME.bin."""
-    from modelbuild.convert import convert_model, save_model
-
-    stem = model.stem if name is None else name
-    if not stem or Path(stem).name != stem:
-        raise UsageError(f"--name {stem!r} is no name of a file")
-    graph = convert_model(
-        model,
-        input_shape=_named(shapes, "--input-shape", lambda text: text.split(",") if text else []),
-        input_type=_named(types, "--input-type", str),
-        layout=_named(layouts, "--layout", str),
-    )
-    path = output / f"{stem}.xml"
-    written = save_model(graph, path, compress_to_fp16=precision == "FP16")
-    click.echo(f"{path}  {written.xml_size} bytes")
-    click.echo(f"{path.with_suffix('.bin')}  {written.bin_size} bytes")
+@click.option("--precision", type=click.Choice(["FP16", "FP32"], case_sensitive=False), help="FP16 if nothing is said.")
+@_shared_options
+def convert_command(*, model: Path, precision: str | None, compress_to_fp16: bool | None, **given: Any) -> None:
+    """Convert the file MODEL to OpenVINO IR: MODEL_NAME.xml and MODEL_NAME.bin."""
+    if precision is not None and compress_to_fp16 is not None:
+        raise UsageError("--precision and --compress_to_fp16 say the same; give one of them")
+    fp16 = precision == "FP16" if precision else compress_to_fp16 is not False
+    _Conversion(model, given, compress_to_fp16=fp16).run()
 
 
-def _named(options: Sequence[str], what: str, read: Callable[[str], T]) -> dict[str, T]:
-    """``NAME=VALUE`` of every option; a name may hold ``=``, the last one counts."""
-    found: dict[str, T] = {}
-    for option in options:
-        name, sign, value = option.rpartition("=")
-        if not sign or not name:
-            raise UsageError(f"{what} {option!r}: NAME=VALUE is expected")
-        if name in found:
-            raise UsageError(f"{what}: {name!r} is given twice")
-        found[name] = read(value.strip())
-    return found
+class _Optimizer(click.Command):
+    """Knows the options that it does not take."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        optimizer.refuse_replaced(args)
+        return super().parse_args(ctx, args)
+
+
+def _without_effect(*names: str, **kind: Any) -> Callable[[F], F]:
+    return click.option(*names, expose_value=False, hidden=True, **kind)
+
+
+@click.command("mo", cls=_Optimizer)
+@click.option("-m", "-w", "--input_model", "model", type=click.Path(path_type=Path), required=True, help="The model.")
+@click.option("--explain", is_flag=True, help="Print the entry of a manifest that says the same; convert nothing.")
+@click.option("--framework", type=click.Choice(["onnx"]), expose_value=False, hidden=True)
+@_without_effect("--silent", type=bool, is_flag=False, flag_value=True)
+@_without_effect("--log_level")
+@_without_effect("--progress", is_flag=True)
+@_without_effect("--stream_output", is_flag=True)
+@_without_effect("--use_new_frontend", is_flag=True)
+@_without_effect("--use_legacy_frontend", is_flag=True)
+@_without_effect("--share_weights", is_flag=True)
+@_shared_options
+def mo_command(*, model: Path, explain: bool, compress_to_fp16: bool | None, **given: Any) -> None:
+    """Convert a model by a command line written for the Model Optimizer of OpenVINO 2023.3."""
+    conversion = _Conversion(model, given, compress_to_fp16=compress_to_fp16 is not False)
+    if explain:
+        click.echo(conversion.explanation(), nl=False)
+    else:
+        conversion.run()
+
+
+@dataclass(slots=True)
+class _Conversion:
+    """What is asked for. The model itself is read only where something is said of its inputs without their names."""
+
+    model: Path
+    given: dict[str, Any]
+    compress_to_fp16: bool
+    _read: SourceModel | None = None
+
+    @property
+    def name(self) -> str:
+        name: str = self.model.stem if self.given["model_name"] is None else self.given["model_name"]
+        if not name or Path(name).name != name:
+            raise UsageError(f"--model_name {name!r} is no name of a file")
+        return name
+
+    def run(self) -> None:
+        from modelbuild.convert import convert_model, save_model
+
+        path = self.given["output_dir"] / f"{self.name}.xml"
+        written = save_model(convert_model(self.model, **self.options()), path, compress_to_fp16=self.compress_to_fp16)
+        click.echo(f"{path}  {written.xml_size} bytes")
+        click.echo(f"{path.with_suffix('.bin')}  {written.bin_size} bytes")
+
+    def options(self) -> dict[str, Any]:
+        """What ``convert_model`` is told."""
+        given = self.given
+        said = optimizer.inputs(given["input_"]) if given["input_"] else optimizer.Inputs()
+        names = [self._tensor(name) for name in said.names]
+        as_tensor = dict(zip(said.names, names, strict=True))
+
+        def inputs() -> Sequence[str]:
+            from modelbuild.frontends.inputs import given_inputs
+
+            return names or list(given_inputs(self._source()))
+
+        def by_name(option: str, read: Callable[[str, str], optimizer.Written]) -> dict[str, Any] | None:
+            text = given[option]
+            return read(text, f"--{option}").of(inputs, f"--{option}") if text else None
+
+        shapes = said.shapes.of(inputs, "--input") | (by_name("input_shape", optimizer.shapes) or {})
+        values = said.values | (optimizer.frozen(given["frozen"]) if given["frozen"] else {})
+        return {
+            "input": names or None,
+            "output": [self._tensor(name) for name in optimizer.names(given["output"])] if given["output"] else None,
+            "input_shape": {as_tensor.get(name, name): shape for name, shape in shapes.items()} or None,
+            "input_type": {as_tensor[name]: _TYPES.get(kind, kind) for name, kind in said.types.items()} or None,
+            "freeze": {as_tensor.get(name, name): value for name, value in values.items()} or None,
+            "batch": given["batch"],
+            "static_shape": given["static_shape"],
+            "mean_values": by_name("mean_values", optimizer.numbers),
+            "scale_values": by_name("scale_values", optimizer.numbers),
+            "scale": given["scale"],
+            "reverse_input_channels": given["reverse_input_channels"],
+            "layout": by_name("layout", optimizer.layouts),
+            "source_layout": by_name("source_layout", optimizer.layouts),
+            "target_layout": by_name("target_layout", optimizer.layouts),
+        }
+
+    def explanation(self) -> str:
+        """The entry of a manifest, as text."""
+        from modelbuild.cli.explaining import entry
+        from modelbuild.convert import specified
+
+        options = self.options()
+        specs = specified(self._source(), **{name: options[name] for name in options if name not in _OF_THE_MODEL})
+        return entry(
+            self.name,
+            self.model.as_posix(),
+            specs,
+            order=options["input"] or (),
+            outputs=options["output"] or (),
+            batch=options["batch"],
+            static_shape=options["static_shape"],
+            precision="FP16" if self.compress_to_fp16 else "FP32",
+        )
+
+    def _source(self) -> SourceModel:
+        from modelbuild.frontends.load import read_source
+
+        if self._read is None:
+            self._read = read_source(self.model)
+        return self._read
+
+    def _tensor(self, name: str) -> str:
+        """The tensor that mo's notation means: by its own name, that of its node, or a port of a node."""
+        from modelbuild.frontends.inputs import tensor_named
+
+        return tensor_named(self._source(), name)
+
+
+_OF_THE_MODEL = {"output", "batch", "static_shape"}
+_TYPES = {"float": "f32", "half": "f16", "bool": "boolean"}

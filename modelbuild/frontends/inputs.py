@@ -136,6 +136,28 @@ def cut(model: SourceModel, inputs: Sequence[str] = (), outputs: Sequence[str] =
     return replace(model, graph=replace(graph, inputs=kept, outputs=asked, nodes=nodes, initializers=initializers))
 
 
+def tensor_named(model: SourceModel, text: str) -> str:
+    """The tensor that ``text`` means: a tensor's name, a node's with one output, ``node:port`` or ``port:node``.
+
+    Raises :class:`UsageError` where there is none.
+    """
+    graph = model.graph
+    tensors = {name for node in graph.nodes for name in node.outputs} | {value.name for value in graph.inputs}
+    if text in tensors:
+        return text
+    nodes = {node.name: node for node in graph.nodes if node.name}
+    if text in nodes and len(nodes[text].outputs) == 1:
+        return nodes[text].outputs[0]
+    before, _, last = text.rpartition(":")
+    first, _, behind = text.partition(":")
+    for name, port, side in (before, last, "outputs"), (behind, first, "inputs"):
+        if name in nodes and port.isdecimal() and int(port) < len(getattr(nodes[name], side)):
+            return str(getattr(nodes[name], side)[int(port)])
+    if before in tensors and last == "0":
+        return before
+    raise UsageError(f"there is no tensor or node {text!r}{did_you_mean(text, (*tensors, *nodes))}")
+
+
 def _between(
     graph: SourceGraph, given: set[str], outputs: Iterable[SourceValue]
 ) -> tuple[tuple[SourceNode, ...], set[str]]:

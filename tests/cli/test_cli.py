@@ -164,16 +164,16 @@ def test_schema_is_the_one_of_the_types(capsys: Capture) -> None:
 
 def test_convert_writes_a_pair(tmp_path: Path, capsys: Capture) -> None:
     write_model(tmp_path / "m.onnx")
-    options = ["--precision", "FP32", "--name", "net", "--input-shape", "x=1..4,8"]
+    options = ["--precision", "FP32", "--model_name", "net", "--input_shape", "[1..4,8]"]
     assert run(["convert", str(tmp_path / "m.onnx"), "-o", str(tmp_path / "out"), *options]) == 0
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["net.bin", "net.xml"]
     assert "net.xml" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("option", ["x", "=1,2", "y=1,8", "x=1,two"])
+@pytest.mark.parametrize("option", ["x", "[1,8", "[1,8],[1,8]", "[1,two]", "[1,8,8]"])
 def test_convert_refuses_a_shape_that_means_nothing(tmp_path: Path, option: str) -> None:
     write_model(tmp_path / "m.onnx")
-    assert run(["convert", str(tmp_path / "m.onnx"), "-o", str(tmp_path), "--input-shape", option]) == 3
+    assert run(["convert", str(tmp_path / "m.onnx"), "-o", str(tmp_path), "--input_shape", option]) == 3
     assert not (tmp_path / "m.xml").exists()
 
 

@@ -1,0 +1,223 @@
+"""The notations of the Model Optimizer's command line, read into what :func:`modelbuild.convert_model` takes.
+
+What has no name is meant by its place: the first list of numbers for the first input.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+
+from modelbuild.errors import UsageError
+
+T = TypeVar("T")
+Number = int | float
+
+REPLACED: Final = {
+    "caffe_parser_path": "Caffe's models are not read yet",
+    "counts": "Kaldi's models are not read yet",
+    "data_type": "it became --compress_to_fp16",
+    "disable_fusing": "the runtime fuses when it compiles",
+    "disable_gfusing": "the runtime fuses when it compiles",
+    "disable_nhwc_to_nchw": "nothing is moved that --layout does not say",
+    "disable_resnet_optimization": "there is no such rewrite",
+    "disable_weights_compression": "it became --compress_to_fp16=False",
+    "enable_concat_optimization": "there is no such rewrite",
+    "example_input": "it is for models of PyTorch, which are not read",
+    "extensions": "translations of one's own cannot be given yet",
+    "finegrain_fusing": "the runtime fuses when it compiles",
+    "generate_deprecated_IR_V7": "version 11 is written, which every runtime since 2022.1 reads",
+    "input_checkpoint": "TensorFlow's models are not read yet",
+    "input_meta_graph": "TensorFlow's models are not read yet",
+    "input_model_is_text": "TensorFlow's models are not read yet",
+    "input_proto": "Caffe's models are not read yet",
+    "input_symbol": "MXNet's models are not read yet",
+    "k": "Caffe's models are not read yet",
+    "keep_shape_ops": "operations on shapes stay where the shapes are open",
+    "legacy_ir_generation": "there is one way to write an IR",
+    "legacy_mxnet_model": "MXNet's models are not read yet",
+    "mean_file": "give one number a channel with --mean_values",
+    "mean_file_offsets": "give one number a channel with --mean_values",
+    "move_to_preprocess": "the old 'pre-process' section is not written; means and scales are operations",
+    "nd_prefix_name": "MXNet's models are not read yet",
+    "remove_memory": "Kaldi's models are not read yet",
+    "remove_output_softmax": "Kaldi's models are not read yet",
+    "saved_model_dir": "TensorFlow's models are not read yet",
+    "saved_model_tags": "TensorFlow's models are not read yet",
+    "tensorflow_custom_operations_config_update": "TensorFlow's models are not read yet",
+    "tensorflow_object_detection_api_pipeline_config": "TensorFlow's models are not read yet",
+    "tensorflow_use_custom_operations_config": "TensorFlow's models are not read yet",
+    "transform": "LowLatency2, MakeStateful and Pruning are not there yet",
+    "transformations_config": "TensorFlow's models are not read yet",
+}
+"""Options of the Model Optimizer, now and before, that are not taken, and why or what to do instead."""
+
+
+def refuse_replaced(arguments: Sequence[str]) -> None:
+    """Raise :class:`UsageError` for an option that is known and not taken."""
+    for argument in arguments:
+        name = argument.partition("=")[0].lstrip("-")
+        if argument.startswith("--") and name in REPLACED:
+            raise UsageError(f"--{name} is not taken: {REPLACED[name]}")
+
+
+@dataclass(slots=True)
+class Written:
+    """An option's entries: those with a name, and the others in their order."""
+
+    named: dict[str, Any] = field(default_factory=dict)
+    in_order: list[Any] = field(default_factory=list)
+
+    def of(self, inputs: Callable[[], Sequence[str]], option: str) -> dict[str, Any]:
+        """All by name; ``inputs`` gives the names of the model's inputs."""
+        if not self.in_order:
+            return self.named
+        names = inputs()
+        if self.named or len(self.in_order) != len(names):
+            shown = ", ".join(map(repr, names)) or "none"
+            raise UsageError(f"{option}: {len(self.in_order)} entries without a name; the inputs are {shown}")
+        return dict(zip(names, self.in_order, strict=True))
+
+
+def _written(text: str, option: str, read: Callable[[str, str], tuple[str, T]]) -> Written:
+    found = Written()
+    for entry in _split(text, option):
+        name, value = read(entry, option)
+        if name in found.named:
+            raise UsageError(f"{option}: {name!r} is given twice")
+        if name:
+            found.named[name] = value
+        else:
+            found.in_order.append(value)
+    return found
+
+
+def shapes(text: str, option: str) -> Written:
+    """``[1,3,224,224],[1,?]``; one shape may stand without brackets."""
+    return _written(
+        text if text[:1] in {"[", "("} else f"[{text}]", option, lambda entry, _: ("", _inside(entry, option))
+    )
+
+
+def numbers(text: str, option: str) -> Written:
+    """``(1,2,3)``, ``image(1,2,3),data[4]``; one list may stand without brackets."""
+    plain = re.fullmatch(r"[-+.0-9eE, ]+", text)
+    return _written(f"({text})" if plain else text, option, _numbers)
+
+
+def layouts(text: str, option: str) -> Written:
+    """``nchw``, ``nchw->nhwc``, ``image(nhwc->nchw),info([n,c])``; gives ``NCHW`` or ``NCHW->NHWC``."""
+    return _written(text, option, _layout)
+
+
+@dataclass(slots=True)
+class Inputs:
+    """``--input``: all inputs in their order, where they are named, and what is said of them."""
+
+    names: list[str] = field(default_factory=list)
+    shapes: Written = field(default_factory=Written)
+    types: dict[str, str] = field(default_factory=dict)
+    values: dict[str, tuple[Number, ...]] = field(default_factory=dict)
+
+
+_INPUT = re.compile(r"(?P<name>[^\[\]{}()]*)(?P<said>(?:\[[^\]]*\]|\([^)]*\)|\{[^}]*\})*)(?:->(?P<value>.+))?")
+_SAID = re.compile(r"\[[^\]]*\]|\([^)]*\)|\{[^}]*\}")
+
+
+def inputs(text: str) -> Inputs:
+    """``image[1,3,?,?]{f32},flag->True``; a shape alone is that of an input by its place."""
+    found = Inputs()
+    for entry in _split(text, "--input"):
+        whole, arrow, value = entry.partition("->")
+        parts = _INPUT.fullmatch(whole)
+        name = parts["name"].strip() if parts else ""
+        if parts is None or name in found.names or (not name and (arrow or "{" in whole)):
+            raise UsageError(f"--input {entry!r}: NAME[SHAPE]{{TYPE}}->VALUE is expected, each name once")
+        if name:
+            found.names.append(name)
+        for said in _SAID.findall(parts["said"]):
+            if said.startswith("{"):
+                found.types[name] = said[1:-1].strip()
+            elif name:
+                found.shapes.named[name] = _inside(said, "--input")
+            else:
+                found.shapes.in_order.append(_inside(said, "--input"))
+        if arrow:
+            found.values[name] = _value(value, "--input")
+    return found
+
+
+def frozen(text: str) -> dict[str, tuple[Number, ...]]:
+    """``name->value,other->[1 2]``"""
+    option, found = "--freeze_placeholder_with_value", {}
+    for entry in _split(text, option):
+        name, arrow, value = entry.partition("->")
+        if not arrow:
+            raise UsageError(f"{option} {entry!r}: NAME->VALUE is expected")
+        found[name.strip()] = _value(value, option)
+    return found
+
+
+def names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",")]
+
+
+def _split(text: str, option: str) -> Iterator[str]:
+    """The entries between commas outside of brackets."""
+    depth, begin = 0, 0
+    for at, sign in enumerate(text):
+        depth += (sign in "([{") - (sign in ")]}")
+        if sign == "," and not depth:
+            yield text[begin:at].strip()
+            begin = at + 1
+    if depth or not text[begin:].strip():
+        raise UsageError(f"{option} {text!r}: {'a bracket is open' if depth else 'an entry is empty'}")
+    yield text[begin:].strip()
+
+
+def _inside(text: str, option: str) -> list[str]:
+    """The items within brackets, between commas or spaces."""
+    if (text[:1], text[-1:]) not in {("[", "]"), ("(", ")")}:
+        raise UsageError(f"{option} {text!r}: a list in brackets is expected")
+    return re.split(r"[\s,]+", text[1:-1].strip()) if text[1:-1].strip() else []
+
+
+def _numbers(entry: str, option: str) -> tuple[str, list[Number]]:
+    begin = next((at for at, sign in enumerate(entry) if sign in "(["), len(entry))
+    return entry[:begin].strip(), [_number(item, option) for item in _inside(entry[begin:], option)]
+
+
+def _number(text: str, option: str) -> Number:
+    if text.lower() in {"true", "false"}:
+        return text.lower() == "true"
+    try:
+        return int(text) if re.fullmatch(r"[-+]?[0-9]{1,19}", text) else float(text)
+    except ValueError:
+        raise UsageError(f"{option}: {text!r} is no number") from None
+
+
+def _value(text: str, option: str) -> tuple[Number, ...]:
+    text = text.strip()
+    items = _inside(text, option) if text.startswith(("[", "(")) else [text]
+    return tuple(_number(item, option) for item in items)
+
+
+def _layout(entry: str, option: str) -> tuple[str, str]:
+    named = re.fullmatch(r"(?P<name>[^()]*)\((?P<layout>[^()]*)\)", entry)
+    text = named["layout"] if named else entry
+    if "*" in text:
+        raise UsageError(f"{option} {entry!r}: axes cannot be merged; name each, or write '?' or '...'")
+    sides = [_axes(side.strip(), option) for side in text.split("->")]
+    return named["name"].strip() if named else "", "->".join(sides)
+
+
+def _axes(text: str, option: str) -> str:
+    """``[n,c,...]``  ->  ``nc...``"""
+    if not text.startswith("["):
+        return text
+    axes = _inside(text, option)
+    if long := [axis for axis in axes if len(axis) != 1 and axis != "..."]:
+        raise UsageError(f"{option}: {long[0]!r} names no axis; one letter does, as in [n,c,h,w]")
+    return "".join(axes)
