@@ -72,6 +72,7 @@ def convert_model(
     specs = specified(
         model,
         input=input,
+        output=output,
         input_shape=input_shape,
         input_type=input_type,
         layout=layout,
@@ -96,6 +97,7 @@ def specified(
     model: SourceModel,
     *,
     input: Sequence[str] | None,  # noqa: A002 - as OpenVINO calls it
+    output: Sequence[str] | None,
     input_shape: Mapping[str, GivenShape] | None,
     input_type: Mapping[str, str | ElementType] | None,
     layout: Mapping[str, str] | str | None,
@@ -108,7 +110,7 @@ def specified(
     freeze: Mapping[str, Numbers] | None,
 ) -> tuple[InputSpec, ...]:
     """What the options of :func:`convert_model` say of each input, every choice made."""
-    model = cut(model, input or ())
+    model = cut(model, input or (), output or ())
     only = _Only(tuple(given_inputs(model)))
     sources, targets = _layouts(only, layout, source_layout, target_layout)
     wishes = Wishes(

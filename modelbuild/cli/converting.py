@@ -191,5 +191,5 @@ class _Conversion:
         return tensor_named(self._source(), name)
 
 
-_OF_THE_MODEL = {"output", "batch", "static_shape"}
+_OF_THE_MODEL = {"batch", "static_shape"}
 _TYPES = {"float": "f32", "half": "f16", "bool": "boolean"}

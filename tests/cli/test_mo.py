@@ -20,6 +20,7 @@ from modelbuild.manifest import load
 Capture = pytest.CaptureFixture[str]
 OF_INPUTS: dict[str, Any] = {
     "input": None,
+    "output": None,
     "input_shape": None,
     "input_type": None,
     "layout": None,
