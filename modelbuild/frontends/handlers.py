@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import inspect
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
 
 import numpy as np
@@ -229,10 +231,15 @@ def _kind(hint: Any) -> type | tuple[type, ...] | None:
 
 
 class Handlers:
-    """The handlers of one framework, by domain, operator and operator-set version."""
+    """The handlers of one framework, by domain, operator and operator-set version.
 
-    def __init__(self, framework: str) -> None:
+    ``families`` are modules that register handlers when they are imported, which is done when an operator is not
+    known yet. All versions of an operator are of one family.
+    """
+
+    def __init__(self, framework: str, families: Iterable[str] = ()) -> None:
         self.framework = framework
+        self._unread = deque(families)
         self._table: dict[tuple[str, str], list[tuple[int, Handler]]] = {}
         self._signatures: dict[Handler, Signature] = {}
 
@@ -251,11 +258,15 @@ class Handlers:
 
     def __iter__(self) -> Iterator[tuple[str, str, int, Handler]]:
         """Yield ``(domain, operator, since, handler)``, sorted."""
+        while self._unread:
+            import_module(self._unread.popleft())
         for (domain, name), versions in sorted(self._table.items()):
             for since, handler in versions:
                 yield domain, name, since, handler
 
     def find(self, domain: str, name: str, version: int) -> Handler | None:
+        while (domain, name) not in self._table and self._unread:
+            import_module(self._unread.popleft())
         versions = self._table.get((domain, name), [])
         at = bisect_right([since for since, _ in versions], version)
         return versions[at - 1][1] if at else None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from modelbuild.frontends.onnx import handlers
 from modelbuild.frontends.onnx.reader import read
 from modelbuild.frontends.onnx.registry import onnx
 from modelbuild.frontends.onnx.standard import Definitions
@@ -15,8 +14,6 @@ if TYPE_CHECKING:
     from modelbuild.graph import Graph
 
 __all__ = ["read", "to_graph"]
-
-_ = handlers  # importing them fills the table
 
 
 def to_graph(model: SourceModel) -> Graph:

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from modelbuild.frontends.handlers import Handlers
+from modelbuild.frontends.onnx.handlers import FAMILIES
 
-onnx = Handlers("onnx")
+onnx = Handlers("onnx", [f"modelbuild.frontends.onnx.handlers.{family}" for family in FAMILIES])

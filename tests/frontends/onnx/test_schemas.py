@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import math
+from pathlib import Path
 from typing import Any
 
 import onnx
@@ -15,7 +16,8 @@ import onnx.defs
 import pytest
 
 from modelbuild.frontends.handlers import Handler, Signature
-from modelbuild.frontends.onnx import handlers as _families  # noqa: F401
+from modelbuild.frontends.onnx import handlers as families
+from modelbuild.frontends.onnx.handlers import FAMILIES
 from modelbuild.frontends.onnx.registry import onnx as table
 
 OLDEST = 6
@@ -100,3 +102,20 @@ def test_no_version_of_a_known_operator_is_forgotten() -> None:
         since[domain, name] = min(first, since.get((domain, name), first))
     late = {k: v for k, v in since.items() if v > max(OLDEST, min(versions(*k), default=0))}
     assert not late, f"older versions have no handler: {late}"
+
+
+def test_every_file_of_handlers_is_a_family() -> None:
+    folder = Path(families.__file__).parent
+    assert sorted(FAMILIES) == sorted(path.stem for path in folder.glob("*.py") if path.stem != "__init__")
+
+
+def test_all_versions_of_an_operator_are_of_one_family() -> None:
+    """Families are read until an operator is found: a version in a later one would be overlooked."""
+    homes: dict[tuple[str, str], set[str]] = {}
+    for domain, name, _, handler in table:
+        homes.setdefault((domain, name), set()).add(registered_in(handler))
+    assert {k: v for k, v in homes.items() if len(v) > 1} == {}
+
+
+def registered_in(handler: Handler) -> str:
+    return handler.__module__

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 from modelbuild import ops
-from modelbuild.frontends.handlers import Argument, Build, Items
+from modelbuild.frontends.handlers import Build, Items
 from modelbuild.frontends.onnx.registry import onnx
 from modelbuild.graph import Value
 from modelbuild.ops.axes import LONGEST
-
-
-@onnx.op("Identity", since=14)
-def identity_14(build: Build, x: Value | Items) -> Argument:
-    return x
 
 
 @onnx.op("SequenceEmpty", since=11)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from modelbuild import ops
-from modelbuild.frontends.handlers import Build, Ints
+from modelbuild.frontends.handlers import Argument, Build, Ints, Items
 from modelbuild.frontends.onnx.registry import onnx
 from modelbuild.frontends.onnx.shapes import as_list, converted, from_front, joined, repeated, shape_of
 from modelbuild.graph import Value
@@ -15,6 +15,12 @@ from modelbuild.tensor.shape import static
 
 @onnx.op("Identity", since=1)
 def identity(build: Build, x: Value) -> Value:
+    return x
+
+
+@onnx.op("Identity", since=14)
+def identity_14(build: Build, x: Value | Items) -> Argument:
+    """Sequences pass too."""
     return x
 
 
