@@ -162,7 +162,7 @@ class _Conversion:
     def explanation(self) -> str:
         """The entry of a manifest, as text."""
         from modelbuild.cli.explaining import entry
-        from modelbuild.convert import specified
+        from modelbuild.options import specified
 
         options = self.options()
         specs = specified(self._source(), **{name: options[name] for name in options if name not in _OF_THE_MODEL})

@@ -12,10 +12,10 @@ import pytest
 from pictures import MEAN, SCALE, convolved
 
 from modelbuild.cli import optimizer, run
-from modelbuild.convert import specified
 from modelbuild.errors import UsageError
 from modelbuild.frontends.load import read_source
 from modelbuild.manifest import load
+from modelbuild.options import specified
 
 Capture = pytest.CaptureFixture[str]
 OF_INPUTS: dict[str, Any] = {
