@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from modelbuild.errors import BrokenInvariant
-from modelbuild.graph.graph import Graph
+from modelbuild.graph.graph import Graph, Node
 from modelbuild.graph.known import infer
+from modelbuild.graph.op import Op
 
 
 def verify(graph: Graph) -> None:
@@ -12,21 +13,30 @@ def verify(graph: Graph) -> None:
     nodes = graph.nodes()
     live = set(nodes)
     for node in nodes:
-        for i, value in enumerate(node.inputs):
-            _check((node, i) in value.uses, f"{value} does not know its use in {node.name}")
-            _check(value.producer in live, f"{node.name} uses {value}, which is not of this graph")
-        for value in node.outputs:
-            for user, i in value.uses:
-                _check(user in live, f"{value} is used by {user.name}, which is dead")
-                _check(user.inputs[i] is value, f"{value} has a stale use in {user.name}")
-        facts = infer(node.op, tuple(v.fact for v in node.inputs))
-        _check(len(facts) == len(node.outputs), f"{node.name} has {len(node.outputs)} outputs but infers {len(facts)}")
-        for value, fact in zip(node.outputs, facts, strict=True):
-            _check(value.fact.refines(fact), f"{value} is {value.fact} but infers {fact}")
+        _verify_uses(node, live)
+        _verify_facts(node)
         for body in node.op.bodies():
             verify(body)
 
 
-def _check(holds: bool, otherwise: str) -> None:
-    if not holds:
-        raise BrokenInvariant(otherwise)
+def _verify_uses(node: Node[Op], live: set[Node[Op]]) -> None:
+    for i, value in enumerate(node.inputs):
+        if (node, i) not in value.uses:
+            raise BrokenInvariant(f"{value} does not know its use in {node.name}")
+        if value.producer not in live:
+            raise BrokenInvariant(f"{node.name} uses {value}, which is not of this graph")
+    for value in node.outputs:
+        for user, i in value.uses:
+            if user not in live:
+                raise BrokenInvariant(f"{value} is used by {user.name}, which is dead")
+            if user.inputs[i] is not value:
+                raise BrokenInvariant(f"{value} has a stale use in {user.name}")
+
+
+def _verify_facts(node: Node[Op]) -> None:
+    facts = infer(node.op, tuple([v.fact for v in node.inputs]))
+    if len(facts) != len(node.outputs):
+        raise BrokenInvariant(f"{node.name} has {len(node.outputs)} outputs but infers {len(facts)}")
+    for value, fact in zip(node.outputs, facts, strict=True):
+        if not value.fact.refines(fact):
+            raise BrokenInvariant(f"{value} is {value.fact} but infers {fact}")

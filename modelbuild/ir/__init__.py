@@ -1,6 +1,5 @@
-"""OpenVINO's intermediate representation, version 11: written, and described."""
+"""OpenVINO's intermediate representation, version 11: written by ``save``, described by ``read``."""
 
-from modelbuild.ir.read import Description, Port, Share, describe
 from modelbuild.ir.save import Written, save
 
-__all__ = ["Description", "Port", "Share", "Written", "describe", "save"]
+__all__ = ["Written", "save"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import secrets
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -64,7 +64,7 @@ def _drafts(*paths: Path) -> Iterator[list[BinaryIO]]:
 
     Nothing is synced, as compilers do not either: the store syncs what it takes in.
     """
-    drafts = [path.with_name(f".{path.name}.{secrets.token_hex(4)}.draft") for path in paths]
+    drafts = [path.with_name(f".{path.name}.{os.urandom(4).hex()}.draft") for path in paths]
     files: list[BinaryIO] = []
     try:
         paths[0].parent.mkdir(parents=True, exist_ok=True)

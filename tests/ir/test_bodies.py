@@ -12,7 +12,8 @@ from modelbuild import ops
 from modelbuild.graph import Graph, Node, Op, Value
 from modelbuild.graph.evaluate import evaluate
 from modelbuild.graph.structure import Const, Parameter
-from modelbuild.ir import describe, save
+from modelbuild.ir import save
+from modelbuild.ir.read import describe
 from modelbuild.ops.control import Invariant, Iteration, Last, Merged, Sliced, Stacked
 from modelbuild.runtime.session import Session
 from modelbuild.tensor.dtype import Array, ElementType

@@ -9,7 +9,8 @@ from modelbuild import ops
 from modelbuild.errors import SourceError
 from modelbuild.graph import Graph, Node
 from modelbuild.graph.structure import Const, Parameter
-from modelbuild.ir import Port, Share, describe, save
+from modelbuild.ir import save
+from modelbuild.ir.read import Port, Share, describe
 from modelbuild.tensor.dtype import ElementType
 from modelbuild.tensor.shape import UNKNOWN, Expr
 from modelbuild.tensor.storage import InMemory

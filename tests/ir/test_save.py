@@ -13,7 +13,8 @@ from modelbuild import ops
 from modelbuild.errors import EnvironmentTrouble, SourceError
 from modelbuild.graph import Graph, Node, Value
 from modelbuild.graph.structure import Const, Parameter
-from modelbuild.ir import describe, save
+from modelbuild.ir import save
+from modelbuild.ir.read import describe
 from modelbuild.runtime.session import Session
 from modelbuild.tensor.dtype import ElementType
 from modelbuild.tensor.shape import Expr
