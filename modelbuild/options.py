@@ -135,7 +135,7 @@ def _input_specs(model: SourceModel, wishes: _Wishes) -> tuple[InputSpec, ...]:
         raise UsageError("no input is seen to have three channels to reverse; give a layout such as NCHW")
     scales = {**wishes.scales}
     if wishes.scale is not None:
-        scales |= {v.name: wishes.scale for v in free if v.type and v.type.dtype and v.type.dtype.is_real}
+        scales |= {value.name: wishes.scale for value in free if _may_be_real(value)}
     order = {name: at for at, name in enumerate(inputs)}
     names = dict.fromkeys((*wishes.names(), *reversed_, *scales))
     return tuple(
@@ -152,6 +152,10 @@ def _input_specs(model: SourceModel, wishes: _Wishes) -> tuple[InputSpec, ...]:
         )
         for name in sorted(names, key=lambda name: (order.get(name, len(order)), name))
     )
+
+
+def _may_be_real(value: SourceValue) -> bool:
+    return value.type is None or value.type.dtype is None or value.type.dtype.is_real
 
 
 def _is_color(value: SourceValue, layout: str | None) -> bool:

@@ -192,6 +192,8 @@ A, B = np.array([1, 2], np.float32), np.array([10, 20], np.float32)
         ({"freeze": {"n": 2, "b": 0.5}}, {"a": A}, [3, 5]),
         ({"freeze": {"n": 1}, "input": ["b", "a", "n"]}, {"b": B, "a": A}, [11, 22]),
         ({"input": ["n", "ab"], "input_type": {"ab": "f32"}, "input_shape": {"ab": [2]}}, {"n": [2], "ab": A}, [2, 4]),
+        ({"input": ["n", "ab"]}, {"n": [2], "ab": A}, [2, 4]),
+        ({"input": ["n", "ab"], "scale": 0.5}, {"n": [2], "ab": A}, [4, 8]),
         ({"output": ["ab"], "input": ["b", "a"]}, {"b": B, "a": A}, [11, 22]),
     ],
 )
