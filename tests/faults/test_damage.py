@@ -66,6 +66,7 @@ def cut(path: Path) -> None:
 
 
 DAMAGES: tuple[Callable[[Path], None], ...] = (flip, cut, Path.unlink)
+slow = pytest.mark.slow
 
 
 # ---- the store ----
@@ -223,7 +224,13 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize(
-    "command", [("modelbuild", "build"), ("modelbuild", "build", "-n", "2"), ("doit",)], ids=" ".join
+    "command",
+    [
+        pytest.param(("modelbuild", "build"), marks=slow),
+        ("modelbuild", "build", "-n", "2"),
+        pytest.param(("doit",), marks=slow),
+    ],
+    ids=" ".join,
 )
 def test_a_full_disk_is_one_line_and_the_last_artifacts_stay(
     finished: Site, small_disk: Path, undisturbed: dict[str, bytes], command: tuple[str, ...]
@@ -235,7 +242,7 @@ def test_a_full_disk_is_one_line_and_the_last_artifacts_stay(
     done = site.run(*command)
     assert done.returncode == (1 if command[0] == "doit" else 2)
     said = done.stdout + done.stderr
-    assert "no space left on device: free some space" in said
+    assert "no space left on device" in said.lower()
     assert "Traceback" not in said
     assert artifacts(site) == undisturbed
     assert not list((site.root / "cache" / "store" / "v1" / "drafts").glob("*/*"))

@@ -15,6 +15,7 @@ from sites import Site
 
 DOIT = ("doit", "-n", "1"), ("doit", "-n", "2")
 OURS = ("modelbuild", "build"), ("modelbuild", "build", "-n", "2")
+slow = pytest.mark.slow
 START = 0.3
 """Seconds that Python and doit take before the first stage can run, at least."""
 
@@ -42,10 +43,9 @@ def kill_until_built(site: Site, command: tuple[str, ...], moments: random.Rando
     while killed < most:
         build = Running(site, *command)
         time.sleep(moments.uniform(START, longest))
-        if build.process.poll() is not None:
-            break
         build.kill()
-        build.end()
+        if build.end().code == 0:  # it had ended already
+            break
         killed += 1
     ended = Running(site, *command).end()
     assert ended.code == 0, ended.said
@@ -60,7 +60,9 @@ def check(site: Site, command: tuple[str, ...], killed: int, undisturbed: dict[s
     assert sum((begun - made).values()) <= killed * workers(command), "what is made again was in flight"
 
 
-@pytest.mark.parametrize("command", [*DOIT, *OURS], ids=" ".join)
+@pytest.mark.parametrize(
+    "command", [pytest.param(DOIT[0], marks=slow), DOIT[1], OURS[0], pytest.param(OURS[1], marks=slow)], ids=" ".join
+)
 def test_a_killed_build_is_resumed(
     site: Site, known_code: Path, undisturbed: dict[str, bytes], command: tuple[str, ...]
 ) -> None:
@@ -69,7 +71,7 @@ def test_a_killed_build_is_resumed(
     check(site, command, killed, undisturbed)
 
 
-@pytest.mark.slow
+@slow
 @pytest.mark.parametrize("command", [*DOIT, OURS[1]], ids=" ".join)
 def test_a_hundred_kills_lose_nothing(
     site: Site, known_code: Path, undisturbed: dict[str, bytes], command: tuple[str, ...]
@@ -85,12 +87,14 @@ def test_a_hundred_kills_lose_nothing(
 
 
 @pytest.mark.parametrize(
-    "command", [("doit", "-c", "-n", "2"), ("modelbuild", "build", "-k", "-n", "2")], ids=lambda command: command[0]
+    "command",
+    [("doit", "-c", "-n", "2"), pytest.param(("modelbuild", "build", "-k", "-n", "2"), marks=slow)],
+    ids=lambda command: command[0],
 )
 def test_a_killed_worker_is_a_failed_task_and_the_others_go_on(
     site: Site, undisturbed: dict[str, bytes], command: tuple[str, ...]
 ) -> None:
-    add_large(site, "big", 64)
+    add_large(site, "big", 32)
     with running(site, *command) as build:
         assert wait_for(lambda: ("load", "big") in [(one["stage"], one["subject"]) for one in events(site.root)])
         for pid in build.workers():
@@ -98,15 +102,14 @@ def test_a_killed_worker_is_a_failed_task_and_the_others_go_on(
         ended = build.end()
     assert ended.code == (2 if command[0] == "doit" else 1), ended.said  # to doit, what cannot run for it is broken
     assert "killed by SIGKILL" in ended.said
-    assert not (site.root / "build" / "big").exists()
-    assert artifacts(site) == undisturbed
+    assert undisturbed.items() <= artifacts(site).items()
     assert Running(site, *command).end().code == 0
-    assert (site.root / "build" / "big" / "cpu" / "FP32" / "big.bin").stat().st_size == 64 << 20
+    assert (site.root / "build" / "big" / "cpu" / "FP32" / "big.bin").stat().st_size == 32 << 20
     assert findings(site.root) == []
 
 
 def test_a_stage_that_takes_too_long_is_stopped_and_the_others_go_on(site: Site, undisturbed: dict[str, bytes]) -> None:
-    add_large(site, "big", 64)
+    add_large(site, "big", 32)
     ended = Running(site, "modelbuild", "build", "-k", "one", "two").end()
     assert ended.code == 0, ended.said
     ended = Running(site, "modelbuild", "build", "-k", "--timeout", "0.02s").end()

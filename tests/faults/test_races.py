@@ -15,8 +15,12 @@ from sites import Site
 from modelbuild.store import LocalStore
 from modelbuild.store.audit import audit
 
+slow = pytest.mark.slow
 
-@pytest.mark.parametrize("command", [("doit",), ("doit", "-n", "2"), ("modelbuild", "build")], ids=" ".join)
+
+@pytest.mark.parametrize(
+    "command", [pytest.param(("doit",), marks=slow), ("doit", "-n", "2"), ("modelbuild", "build")], ids=" ".join
+)
 def test_two_builds_of_a_checkout_make_everything_once(
     site: Site, undisturbed: dict[str, bytes], command: tuple[str, ...]
 ) -> None:
@@ -27,7 +31,7 @@ def test_two_builds_of_a_checkout_make_everything_once(
     assert max(times(site.root, "made").values()) == 1
 
 
-@pytest.mark.slow
+@slow
 @pytest.mark.parametrize("round_", range(5))
 def test_four_builds_of_a_checkout_make_everything_once(site: Site, undisturbed: dict[str, bytes], round_: int) -> None:
     commands = (("doit",), ("doit", "-n", "2"), ("modelbuild", "build"), ("modelbuild", "build", "-n", "2"))
@@ -39,6 +43,7 @@ def test_four_builds_of_a_checkout_make_everything_once(site: Site, undisturbed:
     assert Running(site, "modelbuild", "status").end().code == 0
 
 
+@slow
 def test_two_builds_lose_no_records(site: Site) -> None:
     """What either has noted, the next run knows: it has nothing to do."""
     for build in [Running(site, "doit") for _ in range(2)]:
@@ -76,6 +81,7 @@ def test_a_lock_file_that_a_killed_build_left_is_not_waited_for(site: Site, undi
     assert set(times(site.root, "waited")) == set()
 
 
+@slow
 def test_a_build_waits_for_another_that_makes_the_same(site: Site, undisturbed: dict[str, bytes]) -> None:
     with running(site, "doit") as build:
         build.end()
