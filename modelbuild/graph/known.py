@@ -23,7 +23,7 @@ def infer(op: Op, inputs: tuple[Fact, ...]) -> tuple[Fact, ...]:
             raise ValueError(f"input {i} of {type(op).__name__} says where: integers expected, {inputs[i]} given")
     made = op.infer(*inputs)
     facts = made if isinstance(made, tuple) else (made,)
-    if not inputs or not op.pure or not op.can_evaluate():
+    if not inputs or not op.pure or op.is_kept or not op.can_evaluate():
         return facts
     if all(f.value is not None or f.dims is not None for f in inputs):
         return _know(op, inputs, facts)
@@ -42,7 +42,7 @@ def _know(op: Op, inputs: tuple[Fact, ...], facts: tuple[Fact, ...]) -> tuple[Fa
 
 def foldable(op: Op, inputs: tuple[Fact, ...], outputs: tuple[Fact, ...]) -> bool:
     """Whether the content of the outputs can be computed here, the same on every machine."""
-    if not (op.pure and op.can_evaluate() and all(f.value is not None for f in inputs)):
+    if op.is_kept or not (op.pure and op.can_evaluate() and all(f.value is not None for f in inputs)):
         return False
     return op.exact or not any(f.dtype.is_real for f in (*inputs, *outputs))
 

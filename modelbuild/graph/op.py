@@ -61,6 +61,11 @@ class Op(msgspec.Struct, frozen=True):
     def evaluate(self, *inputs: Any) -> Array | tuple[Array, ...]:
         raise NotImplementedError(f"{type(self).__name__} has no reference implementation")
 
+    @property
+    def is_kept(self) -> bool:
+        """Whether this is never computed here although it could be: it is there for the runtime."""
+        return False
+
     def bodies(self) -> tuple[Graph, ...]:
         """The graphs that this operation runs."""
         return ()

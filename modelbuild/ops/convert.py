@@ -25,6 +25,10 @@ class Convert(Op, frozen=True):
     exact: ClassVar[bool] = True
     follows_dims: ClassVar[bool] = True
 
+    @property
+    def is_kept(self) -> bool:
+        return self.decompression
+
     def infer(self, data: Fact) -> Fact:
         return Fact(self.destination_type, data.shape)
 
