@@ -29,7 +29,7 @@ def write_model(path: Path, doc: str) -> None:
 
 def artifact(model: Path, precision: str) -> Job:
     files = {MODEL: FileInput(model)}
-    params = {"framework": "onnx", "inputs": [], "outputs": [], "files": [MODEL]}
+    params = {"framework": "onnx", "inputs": [], "order": [], "batch": None, "outputs": [], "files": [MODEL]}
     loaded = Job(load, "m", params, files)
     aside: dict[str, Job | FileInput] = {**files, ORIGIN: loaded}
     asked = {"precision": precision, "static_shapes": False, "files": [MODEL]}
