@@ -10,6 +10,7 @@ import json
 import os
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -20,7 +21,6 @@ from modelbuild.journal import Journal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from modelbuild.digest import Digest
 
@@ -49,6 +49,7 @@ class Fingerprint(NamedTuple):
 class Memo:
     """Digests of files by any function ``how`` of a path; its ``__name__`` tells entries apart.
 
+    A path may be text: making a Path takes longer than looking up what is known.
     With a ``path`` they outlive the process and are shared with others at work; a damaged memo is an empty one.
     ``deferred``: nothing is written before `keep`, so that a process that only looks leaves no trace.
     Safe to use from several threads.
@@ -61,10 +62,10 @@ class Memo:
         self._lines = 0
         self._lock = threading.Lock()
 
-    def of(self, path: Path, how: Callable[[Path], Digest] = digest.of_file) -> Digest:
+    def of(self, path: Path | str, how: Callable[[Path], Digest] = digest.of_file) -> Digest:
         return self.fingerprint(path, how).digest
 
-    def fingerprint(self, path: Path, how: Callable[[Path], Digest] = digest.of_file) -> Fingerprint:
+    def fingerprint(self, path: Path | str, how: Callable[[Path], Digest] = digest.of_file) -> Fingerprint:
         """Raises SourceError when there is no such file, or when it changes while it is read."""
         found = signature(path)
         name = (how.__name__, _absolute(path))
@@ -72,7 +73,7 @@ class Memo:
         if known is not None:
             return known
         now = time.time_ns()
-        made = Fingerprint(how(path), found)
+        made = Fingerprint(how(Path(path)), found)
         if signature(path) != found:
             raise SourceError(f"{path}: changed while it was read; run again when it is complete")
         if now - found.ctime_ns > _SETTLED_NS:
@@ -115,7 +116,7 @@ class Memo:
             self._lines = len(self._known)
 
 
-def signature(path: Path) -> Signature:
+def signature(path: Path | str) -> Signature:
     try:
         now = os.stat(path)  # noqa: PTH116 - see _absolute
     except OSError as error:
@@ -123,7 +124,7 @@ def signature(path: Path) -> Signature:
     return Signature(now.st_size, now.st_mtime_ns, now.st_ctime_ns, now.st_ino)
 
 
-def _absolute(path: Path) -> str:
+def _absolute(path: Path | str) -> str:
     text = os.fspath(path)
     return text if text.startswith("/") else f"{os.getcwd()}/{text}"  # noqa: PTH109 - a Path costs more than the rest
 

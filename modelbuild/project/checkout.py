@@ -163,9 +163,9 @@ class Checkout:
         noted = stamp.read(self._stamp(variant))
         if noted is None:
             return "never built here"
-        if not self._entry(variant).is_file():
+        if not self._is_reported(variant):
             return "what the report says of it is gone"
-        return self._damage(noted, self.folder(variant)) or self._change(noted, variant)
+        return self._damage(noted, f"{self.output}/{delivery.place(variant)}") or self._change(noted, variant)
 
     def forecasts(self, variant: Variant) -> list[Forecast]:
         """What `make` would run and why, inputs first. Runs nothing; raises where sources would have to be fetched."""
@@ -204,9 +204,9 @@ class Checkout:
         """Whether both runtimes are installed."""
         return all(find_spec(name) is not None for name in _RUNTIMES)
 
-    def _damage(self, noted: Stamp, folder: Path) -> str | None:
+    def _damage(self, noted: Stamp, folder: str) -> str | None:
         for name, (size, xxh3) in noted.files.items():
-            path = Path(folder, name)
+            path = f"{folder}/{name}"
             try:
                 seen = os.lstat(path)  # once: a build with nothing to do does little else
             except FileNotFoundError:
@@ -318,7 +318,7 @@ class Checkout:
         code = self._code_of(artifact)
         versions = sorted({name for job in self._jobs(artifact) for one in job.stages() for name in one.versions})
         question = self._question(artifact.variant, artifact.sources, code, versions)
-        stamp.write(self._stamp(artifact.variant), Stamp(question, tuple(code), tuple(versions), keys, files))
+        stamp.write(Path(self._stamp(artifact.variant)), Stamp(question, tuple(code), tuple(versions), keys, files))
         self._touched.append(artifact.variant)
 
     def _code_of(self, artifact: Artifact) -> list[str]:
@@ -326,8 +326,8 @@ class Checkout:
         stages = {one for job in self._jobs(artifact) for one in job.stages()}
         return sorted({*_PLANNING, *(module for one in stages for module in one.code)})
 
-    def _stamp(self, variant: Variant) -> Path:
-        return Path(self.cache, "stamps", f"{delivery.place(variant)}.json")
+    def _stamp(self, variant: Variant) -> str:
+        return f"{self.cache}/stamps/{delivery.place(variant)}.json"
 
     # ---- builds ----
 
@@ -378,7 +378,7 @@ class Checkout:
         """What was noted when this was last made here; whether it still holds, `stale` knows."""
         from modelbuild.project import reporting
 
-        return reporting.read(self._entry(variant))
+        return reporting.read(Path(self._entry(variant)))
 
     def report_is_current(self) -> bool:
         return bool(stamp.read_plain(self._report_stamp) == self._report_note(self._reported()))
@@ -390,7 +390,7 @@ class Checkout:
 
         failures = failures or {}
         variants = self._reported()
-        entries = [reporting.read(self._entry(variant)) for variant in variants if variant not in failures]
+        entries = [reporting.read(Path(self._entry(variant))) for variant in variants if variant not in failures]
         artifacts = [entry.artifact for entry in entries if entry is not None]
         sources = {entry.artifact.model: entry.source for entry in entries if entry is not None}
         for variant, errors in failures.items():
@@ -405,7 +405,7 @@ class Checkout:
 
     def _reported(self) -> list[Variant]:
         """What has been built of what is asked for."""
-        return [variant for variant in self.manifest.variants() if self._entry(variant).is_file()]
+        return [variant for variant in self.manifest.variants() if self._is_reported(variant)]
 
     def _report_note(self, variants: Sequence[Variant]) -> dict[str, digest.Plain]:
         files = [self.output / name for name in delivery.REPORTS]
@@ -428,10 +428,13 @@ class Checkout:
             proof=build.content(artifact.prove, PROOF, look=look) if self.can_prove else None,
             jobs=[self._build.forecast(job, look=look) for job in self._jobs(artifact)],
         )
-        reporting.note(self._entry(variant), said)
+        reporting.note(Path(self._entry(variant)), said)
 
-    def _entry(self, variant: Variant) -> Path:
-        return Path(self.cache, "stamps", f"{delivery.place(variant)}.report.json")
+    def _entry(self, variant: Variant) -> str:
+        return f"{self.cache}/stamps/{delivery.place(variant)}.report.json"
+
+    def _is_reported(self, variant: Variant) -> bool:
+        return os.path.isfile(self._entry(variant))  # noqa: PTH113 - asked of every artifact
 
     @property
     def _report_stamp(self) -> Path:
@@ -450,7 +453,7 @@ class Checkout:
     def clean(self, variant: Variant, *, dry: bool = False) -> list[Path]:
         """Take away what was delivered of a variant, and nothing else; says what, which ``dry`` leaves."""
         if not dry:
-            for path in (self._stamp(variant), self._entry(variant)):
+            for path in (Path(self._stamp(variant)), Path(self._entry(variant))):
                 path.unlink(missing_ok=True)
         found = delivery.at(self.folder(variant))
         return delivery.remove(found, self.output, dry=dry) if found is not None else []

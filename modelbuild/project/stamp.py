@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -12,8 +13,6 @@ from modelbuild import digest, disk
 from modelbuild.digest import Digest
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from modelbuild.digest import Plain
 
 
@@ -35,7 +34,7 @@ class Stamp:
 _DECODER = msgspec.json.Decoder(Stamp)
 
 
-def read(path: Path) -> Stamp | None:
+def read(path: Path | str) -> Stamp | None:
     """None if there is none or it is not whole: the artifact is then looked up anew."""
     body = _body(path)
     try:
@@ -55,20 +54,20 @@ def write(path: Path, noted: Stamp) -> None:
     write_plain(path, said)
 
 
-def read_plain(path: Path) -> Any:
+def read_plain(path: Path | str) -> Any:
     """Sealed JSON; None if it is not there or damaged."""
     body = _body(path)
     return None if body is None else msgspec.json.decode(body)
 
 
-def _body(path: Path) -> bytes | None:
+def _body(path: Path | str) -> bytes | None:
     try:
         with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - done for every artifact, and twice as fast
             return digest.unseal(file.read())
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise disk.trouble(error, path) from error
+        raise disk.trouble(error, Path(path)) from error
 
 
 def write_plain(path: Path, said: Plain) -> None:
