@@ -5,15 +5,16 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
+import threading
+import weakref
 from contextlib import contextmanager
-from io import FileIO
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from modelbuild.errors import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _ADVICE = {
     errno.ENOSPC: "free some space, or put the cache on another disk",
@@ -53,16 +54,44 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-@contextmanager
-def appending(path: Path) -> Iterator[FileIO]:
-    """The file, opened to append to it, each write as a whole; made with its folder if it is not there."""
+class Appender:
+    """A file that lines are appended to, each write as a whole, by any number of processes; made when it is written to.
+
+    It is kept open, across forks too. Whoever puts another file in its place is noticed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._descriptor: int | None = None
+        self._close: Callable[[], object] | None = None
+        self._lock = threading.Lock()
+
+    def write(self, data: bytes) -> None:
+        with self._lock:
+            if self._descriptor is None or not _is_at(self._path, self._descriptor):
+                if self._close is not None:
+                    self._close()
+                self._descriptor = self._open()
+                self._close = weakref.finalize(self, os.close, self._descriptor)
+            if os.write(self._descriptor, data) != len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
+
+    def _open(self) -> int:
+        how = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+        try:
+            return os.open(self._path, how, 0o644)
+        except FileNotFoundError:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            return os.open(self._path, how, 0o644)
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
     try:
-        file = FileIO(path, "ab")
+        named = os.stat(path)  # noqa: PTH116 - it is asked before every line
     except FileNotFoundError:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = FileIO(path, "ab")
-    with file:
-        yield file
+        return False
+    opened = os.fstat(descriptor)
+    return (named.st_dev, named.st_ino) == (opened.st_dev, opened.st_ino)
 
 
 def replace(path: Path, data: bytes, *, drafts: Path, synced: bool = True) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 class Journal:
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._end = disk.Appender(path)
         self._inode = 0
         self._offset = 0
 
@@ -42,8 +43,8 @@ class Journal:
 
     def append(self, bodies: Iterable[bytes]) -> None:
         lines = b"".join(map(digest.seal, bodies))
-        with disk.explained(self.path), disk.appending(self.path) as file:
-            file.write(lines)
+        with disk.explained(self.path):
+            self._end.write(lines)
 
     def rewrite(self, bodies: Iterable[bytes]) -> None:
         """Replace all lines. A line that another process appends at this very moment may be lost."""

@@ -22,11 +22,12 @@ class Runs:
     def __init__(self, folder: Path) -> None:
         now = datetime.now(UTC)
         self.path = folder / f"{now:%Y%m%dT%H%M%S.%fZ}-{os.getpid()}.jsonl"
+        self._end = disk.Appender(self.path)
 
     def note(self, said: Mapping[str, Any]) -> None:
         line = json.dumps({"at": datetime.now(UTC).isoformat(timespec="milliseconds"), **said}, ensure_ascii=False)
-        with disk.explained(self.path), disk.appending(self.path) as file:
-            file.write(f"{line}\n".encode())  # one write a line: those of forks do not mix
+        with disk.explained(self.path):
+            self._end.write(f"{line}\n".encode())
 
     def forget_oldest(self) -> None:
         for path in sorted(self.path.parent.glob("*.jsonl"))[:-_KEPT]:

@@ -75,5 +75,4 @@ def write_plain(path: Path, said: Plain) -> None:
     data = digest.seal(digest.canonical(said))
     with disk.explained(path):
         if not path.is_file() or path.read_bytes() != data:
-            path.parent.mkdir(parents=True, exist_ok=True)
             disk.replace(path, data, drafts=path.parent, synced=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 What: TypeAlias = Literal["hit", "run", "made", "failed", "waited", "damaged"]
@@ -27,7 +27,15 @@ class Event:
     size: int = 0
 
     def plain(self) -> dict[str, Any]:
-        return asdict(self)
+        return {
+            "what": self.what,
+            "stage": self.stage,
+            "subject": self.subject,
+            "why": self.why,
+            "key": self.key,
+            "seconds": self.seconds,
+            "size": self.size,
+        }
 
 
 Listener: TypeAlias = Callable[[Event], None]

@@ -34,7 +34,8 @@ def held(path: Path, patience: float) -> Iterator[bool]:
 
 def acquire(path: Path, patience: float) -> int | None:
     """The open, locked file; None if it stays somebody else's, or if this file system knows no locks."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.parent.is_dir():
+        path.parent.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + patience
     pause = _FIRST_PAUSE
     while True:
