@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING
 from modelbuild.errors import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 _ADVICE = {
     errno.ENOSPC: "free some space, or put the cache on another disk",
@@ -63,16 +63,17 @@ class Appender:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._descriptor: int | None = None
-        self._close: Callable[[], object] | None = None
+        self._closing: weakref.finalize[[int], Appender] | None = None
         self._lock = threading.Lock()
 
     def write(self, data: bytes) -> None:
         with self._lock:
             if self._descriptor is None or not _is_at(self._path, self._descriptor):
-                if self._close is not None:
-                    self._close()
+                if self._closing is not None:
+                    self._closing()
                 self._descriptor = self._open()
-                self._close = weakref.finalize(self, os.close, self._descriptor)
+                self._closing = weakref.finalize(self, os.close, self._descriptor)
+                self._closing.atexit = False  # whoever writes last may do so at exit
             if os.write(self._descriptor, data) != len(data):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
 

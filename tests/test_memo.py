@@ -159,3 +159,23 @@ def test_a_deferred_memo_writes_nothing_before_it_is_told(old: Path, how: Counti
     deferred.keep()
     Memo(path).of(old, how)
     assert how.calls == 1
+
+
+def test_what_was_deferred_can_be_kept_at_exit(old: Path, tmp_path: Path) -> None:
+    """By then an interpreter has begun to take things apart."""
+    program = f"""
+import atexit
+from pathlib import Path
+from modelbuild.memo import Memo
+remembered = Memo(Path({str(tmp_path / "memo")!r}), deferred=True)
+atexit.register(remembered.keep)
+import modelbuild.memo as module
+module._SETTLED_NS = -10**18
+remembered.of(Path({str(old)!r}))
+remembered.keep()
+(Path({str(old)!r})).write_bytes(b"other")
+remembered.of(Path({str(old)!r}))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len((tmp_path / "memo").read_bytes().splitlines()) == 2
