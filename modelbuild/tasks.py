@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import atexit
 import gc
+import inspect
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, TypeAlias, TypeVar
 
 from doit.exceptions import BaseFail, InvalidDodoFile, TaskFailed, UnmetDependency
 from doit.reporter import ConsoleReporter
@@ -38,6 +39,7 @@ DOIT_CONFIG: dict[str, Any]
 """doit's settings. Made when it is asked for, because doit wants the folder of its database to be there."""
 
 TaskDict: TypeAlias = dict[str, Any]
+Asked = TypeVar("Asked", bound=Callable[..., bool])
 
 _OURS = {"modelbuild": True}
 _BROKEN_MANIFEST = "_manifest"
@@ -169,11 +171,18 @@ def _told(work: Callable[..., dict[str, Any]], *given: Any) -> dict[str, Any] | 
         return TaskFailed(telling.failure(error))
 
 
+def _asked_often(function: Asked) -> Asked:
+    """Have ``function`` carry its signature, which doit takes at every call: more work than the answer."""
+    vars(function)["__signature__"] = inspect.signature(function)
+    return function
+
+
 def _fetch(model: Model) -> dict[str, Any]:
     found = _checkout().sources.fetch(model, Reporter.screen.fetching if Reporter.screen is not None else None)
     return {"files": [[file.name, file.sha256] for file in found]}
 
 
+@_asked_often
 def _is_fetched(task: Task, values: Mapping[str, Any], model: Model) -> bool:  # noqa: ARG001 - doit goes by place
     return "files" in values and _checkout().sources.is_noted(model)
 
@@ -182,6 +191,7 @@ def _make(variant: Variant) -> dict[str, Any]:
     return {"row": list(Row.of(_checkout().make(variant)))}
 
 
+@_asked_often
 def _is_built(task: Task, values: Mapping[str, Any], variant: Variant) -> bool:  # noqa: ARG001 - doit goes by place
     """After ``doit forget`` there is no row among the values: the task runs, and the store may know the answer."""
     try:

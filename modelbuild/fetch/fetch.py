@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 DigestOf: TypeAlias = "Callable[[Path], Digest]"
 
 _LONGEST = 100
+_LONGEST_POINTER = 1024  # what Git LFS allows
 _UNUSUAL = re.compile(r"[^A-Za-z0-9._+-]+")
 
 
@@ -104,6 +105,8 @@ def _check_local(path: Path, shown: str, real_root: str) -> None:
         raise SourceError(f"{shown}: leads out of {real_root}, where the manifest lies; put the file below it")
     if not path.is_file():
         raise SourceError(f"{shown}: is {'not a file' if path.exists() else 'not there'}, expected a model's file")
+    if path.stat().st_size > _LONGEST_POINTER:
+        return
     try:
         with path.open("rb") as file:
             head = file.read(len(LFS))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _FIRST_PAUSE = 0.002
-_LONGEST_PAUSE = 0.1
+_LONGEST_PAUSE = 0.02  # whoever waits here is a worker that does nothing
 _NO_LOCKS = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS})
 
 
