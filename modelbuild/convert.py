@@ -13,6 +13,7 @@ from modelbuild.graph import Graph
 from modelbuild.options import GivenShape, Number, Numbers, specified
 from modelbuild.passes.pipeline import DEFAULT, optimize
 from modelbuild.passes.specialize import demand_static_shapes, specialize
+from modelbuild.targets import Precision
 from modelbuild.tensor.dtype import ElementType
 
 if TYPE_CHECKING:
@@ -84,15 +85,28 @@ def convert_model(
 
 
 @collector_paused()
-def save_model(graph: Graph, path: str | Path, *, compress_to_fp16: bool = True) -> Written:
+def save_model(
+    graph: Graph, path: str | Path, *, compress_to_fp16: bool | None = None, precision: str | None = None
+) -> Written:
     """Write ``path`` (``….xml``) and the ``.bin`` beside it; both appear together or not at all.
 
-    The graph itself stays as it is.
+    ``precision`` is that of the weights, by its name in a manifest; ``compress_to_fp16`` says FP16 or FP32, and without
+    either it is FP16. The graph itself stays as it is.
     """
     from modelbuild.graph.copy import copy
     from modelbuild.ir import save
 
-    if compress_to_fp16:
+    if precision is not None and compress_to_fp16 is not None:
+        raise UsageError("precision and compress_to_fp16 say the same; give one of them")
+    chosen = Precision.FP32 if compress_to_fp16 is False else _precision(precision or Precision.FP16)
+    if chosen is not Precision.FP32:
         graph = copy(graph)
-        specialize(graph, precision="FP16")
+        specialize(graph, precision=chosen)
     return save(graph, Path(path))
+
+
+def _precision(name: str) -> Precision:
+    try:
+        return Precision(name)
+    except ValueError as reason:
+        raise UsageError(str(reason)) from reason

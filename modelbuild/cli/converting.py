@@ -11,6 +11,7 @@ import click
 
 from modelbuild.cli import optimizer
 from modelbuild.errors import UsageError
+from modelbuild.targets import Precision
 
 if TYPE_CHECKING:
     from modelbuild.frontends.source import SourceModel
@@ -57,14 +58,17 @@ def _shared_options(command: F) -> F:
 
 @click.command("convert")
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--precision", type=click.Choice(["FP16", "FP32"], case_sensitive=False), help="FP16 if nothing is said.")
+@click.option("--precision", type=click.Choice(list(Precision), case_sensitive=False), help="FP16 if nothing is said.")
 @_shared_options
 def convert_command(*, model: Path, precision: str | None, compress_to_fp16: bool | None, **given: Any) -> None:
     """Convert the file MODEL to OpenVINO IR: MODEL_NAME.xml and MODEL_NAME.bin."""
     if precision is not None and compress_to_fp16 is not None:
         raise UsageError("--precision and --compress_to_fp16 say the same; give one of them")
-    fp16 = precision == "FP16" if precision else compress_to_fp16 is not False
-    _Conversion(model, given, compress_to_fp16=fp16).run()
+    _Conversion(model, given, Precision(precision) if precision else _stored(compress_to_fp16)).run()
+
+
+def _stored(compress_to_fp16: bool | None) -> Precision:
+    return Precision.FP32 if compress_to_fp16 is False else Precision.FP16
 
 
 class _Optimizer(click.Command):
@@ -93,7 +97,7 @@ def _without_effect(*names: str, **kind: Any) -> Callable[[F], F]:
 @_shared_options
 def mo_command(*, model: Path, explain: bool, compress_to_fp16: bool | None, **given: Any) -> None:
     """Convert a model by a command line written for the Model Optimizer of OpenVINO 2023.3."""
-    conversion = _Conversion(model, given, compress_to_fp16=compress_to_fp16 is not False)
+    conversion = _Conversion(model, given, _stored(compress_to_fp16))
     if explain:
         click.echo(conversion.explanation(), nl=False)
     else:
@@ -106,7 +110,7 @@ class _Conversion:
 
     model: Path
     given: dict[str, Any]
-    compress_to_fp16: bool
+    precision: Precision
     _read: SourceModel | None = None
 
     @property
@@ -120,7 +124,7 @@ class _Conversion:
         from modelbuild.convert import convert_model, save_model
 
         path = self.given["output_dir"] / f"{self.name}.xml"
-        written = save_model(convert_model(self.model, **self.options()), path, compress_to_fp16=self.compress_to_fp16)
+        written = save_model(convert_model(self.model, **self.options()), path, precision=self.precision)
         click.echo(f"{path}  {written.xml_size} bytes")
         click.echo(f"{path.with_suffix('.bin')}  {written.bin_size} bytes")
 
@@ -174,7 +178,7 @@ class _Conversion:
             outputs=options["output"] or (),
             batch=options["batch"],
             static_shape=options["static_shape"],
-            precision="FP16" if self.compress_to_fp16 else "FP32",
+            precision=self.precision,
         )
 
     def _source(self) -> SourceModel:

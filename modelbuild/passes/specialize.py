@@ -24,7 +24,7 @@ def specialize(graph: Graph, *, precision: str, static_shapes: bool = False) -> 
     if precision == "FP16":
         compress_to_fp16(graph, trace)
     elif precision != "FP32":
-        raise UsageError(f"precision {precision!r} is not built yet; FP32 and FP16 are")
+        raise UsageError(f"precision {precision} is not built yet; FP32 and FP16 are")
     return trace
 
 

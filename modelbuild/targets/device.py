@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from modelbuild.spelling import did_you_mean, quote
 from modelbuild.targets.precision import Precision
 
-_FP = (Precision.FP32, Precision.FP16)
-
 
 @dataclass(frozen=True, slots=True)
 class Device:
@@ -17,7 +15,7 @@ class Device:
 
     name: str
     static_shapes: bool = False
-    precisions: tuple[Precision, ...] = _FP
+    precisions: tuple[Precision, ...] = tuple(Precision)
 
 
 DEVICES = {d.name: d for d in (Device("CPU"), Device("GPU"), Device("NPU", static_shapes=True), Device("AUTO"))}

@@ -54,7 +54,7 @@ def test_no_selector_means_everything(manifest: Manifest) -> None:
         ("VAD", "'VAD': no model 'VAD' (did you mean 'vad'?)"),
         ("tag:orc", "'tag:orc': no model has the tag 'orc' (did you mean 'ocr'?)"),
         ("vad@gpuu", "'vad@gpuu': not built for 'gpuu' (did you mean 'gpu'?)"),
-        ("vad:int8", "'vad:int8': unknown precision 'INT8' (there is FP16, FP32)"),
+        ("vad:int16", "'vad:int16': unknown precision 'INT16' (did you mean 'INT8'?)"),
         ("vad:fp32", "'vad:fp32': not asked for in models.yaml; there is vad@cpu:FP16, vad@gpu:FP16"),
         ("vad@cpu@gpu", "'vad@cpu@gpu' is not a selector: MODEL, MODEL@TARGET, MODEL@TARGET:PRECISION or tag:NAME"),
         ("", "'' is not a selector: MODEL, MODEL@TARGET, MODEL@TARGET:PRECISION or tag:NAME"),

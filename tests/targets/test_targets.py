@@ -58,14 +58,14 @@ def test_every_device_is_a_target_under_its_small_name() -> None:
 
 def test_a_precision_is_found_in_any_case() -> None:
     assert Precision("fp16") is Precision.FP16
+    assert Precision("fp16-int8") is Precision.FP16_INT8
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("fp-16", "unknown precision 'fp-16' (did you mean 'FP16'?)"),
-        ("int8", "precision 'int8' is not built yet; FP32 and FP16 are"),
-        ("FP16-INT8", "precision 'FP16-INT8' is not built yet; FP32 and FP16 are"),
+        ("nf4", f"precision 'nf4' is not built yet; {', '.join(Precision)} are"),
     ],
 )
 def test_a_precision_that_is_not_built_is_refused(text: str, message: str) -> None:
