@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from modelbuild import ops
 from modelbuild.frontends.handlers import Build
 from modelbuild.graph import Value
@@ -64,3 +66,10 @@ def repeated(build: Build, number: int, like: Value) -> Value:
 def from_front(build: Build, axes: Value, rank: int) -> Value:
     """A list of axes, counted from the front."""
     return build(ops.FloorMod(), converted(build, as_list(build, axes), ElementType.i64), build.scalar(rank))
+
+
+def channels_first(build: Build, x: Value, make: Callable[[Value], Value]) -> Value:
+    """``make`` of [batch, channels, …] for [batch, …, channels]."""
+    rank = build.rank(x)
+    first = build(ops.Transpose(), x, build.ints(0, rank - 1, *range(1, rank - 1)))
+    return build(ops.Transpose(), make(first), build.ints(0, *range(2, rank), 1))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
-
 from modelbuild import ops
 from modelbuild.frontends.handlers import Build, Ints
 from modelbuild.frontends.onnx.handlers.activation import MICROSOFT, leaky_relu, softmax, softmax_of_matrix
@@ -20,10 +18,9 @@ from modelbuild.frontends.onnx.handlers.quantize import (
     quantized,
 )
 from modelbuild.frontends.onnx.registry import onnx
-from modelbuild.frontends.onnx.shapes import as_list, converted
+from modelbuild.frontends.onnx.shapes import channels_first
 from modelbuild.graph import Op, Value
 from modelbuild.tensor.dtype import ElementType
-from modelbuild.tensor.storage import InMemory, Mapped, Tensor
 
 
 @onnx.op("QuantizeLinear", domain=MICROSOFT)
@@ -121,14 +118,7 @@ def qlinear_conv_microsoft(
             auto_pad=auto_pad, dilations=dilations, group=group, kernel_shape=kernel_shape, pads=pads, strides=strides,
         )  # fmt: skip
 
-    return _channels_first(build, x, convolved) if channels_last else convolved(x)
-
-
-def _channels_first(build: Build, x: Value, make: Callable[[Value], Value]) -> Value:
-    """``make`` of [batch, channels, …] for [batch, …, channels]."""
-    rank = build.rank(x)
-    first = build(ops.Transpose(), x, build.ints(0, rank - 1, *range(1, rank - 1)))
-    return build(ops.Transpose(), make(first), build.ints(0, *range(2, rank), 1))
+    return channels_first(build, x, convolved) if channels_last else convolved(x)
 
 
 @onnx.op("QLinearAveragePool", domain=MICROSOFT)
@@ -145,7 +135,7 @@ def qlinear_average_pool(
         )  # fmt: skip
 
     given, wanted = Scale(x_scale, x_zero_point), Scale(y_scale, y_zero_point)
-    return _around(build, x, given, wanted, lambda v: _channels_first(build, v, pooled) if channels_last else pooled(v))
+    return _around(build, x, given, wanted, lambda v: channels_first(build, v, pooled) if channels_last else pooled(v))
 
 
 @onnx.op("QLinearGlobalAveragePool", domain=MICROSOFT)
@@ -157,7 +147,7 @@ def qlinear_global_average_pool(
         return global_average_pool(build, data)
 
     given, wanted = Scale(x_scale, x_zero_point), Scale(y_scale, y_zero_point)
-    return _around(build, x, given, wanted, lambda v: _channels_first(build, v, pooled) if channels_last else pooled(v))
+    return _around(build, x, given, wanted, lambda v: channels_first(build, v, pooled) if channels_last else pooled(v))
 
 
 @onnx.op("QLinearReduceMean", domain=MICROSOFT)
@@ -222,54 +212,3 @@ def matmul_integer_to_float(
 def _product(build: Build, left: Value, b: Value, scale: Scale, bias: Value | None) -> Value:
     made = build(ops.MatMul(), left, dequantized(build, b, scale))
     return made if bias is None else build(ops.Add(), made, bias)
-
-
-@onnx.op("MatMulNBits", domain=MICROSOFT)
-def matmul_n_bits(
-    build: Build, a: Value, b: Value, scales: Value, zero_points: Value | None = None, g_idx: Value | None = None,
-    bias: Value | None = None, *,
-    K: int, N: int, accuracy_level: int = 0, bits: int = 4, block_size: int, weight_prepacked: int = 0,  # noqa: N803
-) -> Value:  # fmt: skip
-    """Rows of weights in blocks of packed integers, with a scale and a zero point a block; the weights stay packed.
-
-    Without a zero point it is the middle of the range.
-    """
-    if g_idx is not None or weight_prepacked or bits not in _PACKED:
-        raise build.refuse(f"its weights are reordered, prepacked or of {bits} bits")
-    blocks, real = -(-K // block_size), a.fact.dtype
-    weights = build.const(_packed(build, b, bits, (N, blocks, block_size)))
-    if zero_points is None:
-        zero = build.scalar(1 << (bits - 1), real)
-    elif zero_points.fact.dtype is ElementType.u8:
-        row = -(-blocks * bits // 8) * 8 // bits
-        whole = build.const(_packed(build, zero_points, bits, (N, row)))
-        zero = converted(build, build(ops.Unsqueeze(), whole, build.ints(2)), real)
-        if row != blocks:
-            zero = build(ops.Slice(), zero, build.ints(0), build.ints(blocks), build.ints(1), build.ints(1))
-    else:
-        zero = converted(build, build(ops.Reshape(), zero_points, build.ints(N, blocks, 1)), real)
-    made = build(ops.Subtract(), converted(build, weights, real), zero)
-    factors = converted(build, build(ops.Reshape(), scales, build.ints(N, blocks, 1)), real)
-    made = build(ops.Reshape(), build(ops.Multiply(), made, factors), build.ints(N, blocks * block_size))
-    if blocks * block_size != K:
-        made = build(ops.Slice(), made, build.ints(0), build.ints(K), build.ints(1), build.ints(1))
-    made = build(ops.MatMul(transpose_b=True), a, made)
-    return made if bias is None else build(ops.Add(), made, as_list(build, bias))
-
-
-_PACKED = {2: ElementType.u2, 4: ElementType.u4, 8: ElementType.u8}
-
-
-def _packed(build: Build, octets: Value, bits: int, shape: Ints) -> Tensor:
-    """The same bytes as numbers of fewer bits; the first number is in the lowest ones, as in an IR."""
-    tensor, dtype = octets.fact.value, _PACKED[bits]
-    if tensor is None:
-        raise build.refuse(f"{octets} is computed at run time, a constant is needed")
-    if tensor.nbytes != dtype.nbytes(int(np.prod(shape))):
-        raise ValueError(f"{octets} has {tensor.nbytes} bytes, {list(shape)} of {bits} bits expected")
-    if isinstance(tensor, Mapped):
-        return Mapped(tensor.path, tensor.offset, dtype, shape)
-    bytes_ = tensor.numpy().reshape(-1)
-    mask = (1 << bits) - 1
-    numbers = np.stack([bytes_ >> shift & mask for shift in range(0, 8, bits)], -1)
-    return InMemory(numbers.astype(dtype.numpy).reshape(shape))
