@@ -44,14 +44,13 @@ class Weights:
 
     def __init__(self, file: BinaryIO, *, digest: bool) -> None:
         self.size = 0
-        self._followed = 0
         self._file = file
-        self._writer = _Writer(file)
+        self._sha = hashlib.sha256() if digest else None
+        self._writer = _Writer(file, self._sha)
         self._short: dict[bytes, Place] = {}
         self._described: dict[Tensor, Place] = {}
         self._begins: dict[tuple[int, bytes], list[Place]] = {}
         self._hashes: dict[Place, bytes] = {}
-        self._digester = _Digester(file.fileno()) if digest else None
 
     def __enter__(self) -> Self:
         return self
@@ -60,15 +59,11 @@ class Weights:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._writer.stop()
-        if self._digester:
-            self._digester.stop()
 
     def finish(self) -> str:
         """Have all of it in the file; give its sha256 in hex, empty if nobody asked for it."""
         self._writer.flush()
-        if self._digester:
-            self._digester.follow(self.size)
-        return self._digester.hexdigest() if self._digester else ""
+        return self._sha.hexdigest() if self._sha else ""
 
     def place(self, tensor: Tensor) -> Place:
         """Where ``tensor`` lies; it is written unless its bytes are there already."""
@@ -125,77 +120,78 @@ class Weights:
 
     def _append(self, pieces: Iterable[memoryview], size: int) -> Place:
         place = Place(self.size, size)
+        self._writer.expect(size)
         for piece in pieces:
             self._writer.write(piece)
             self.size += len(piece)
-            if self._digester and self.size - self._followed >= PIECE:
-                self._writer.flush()
-                self._digester.follow(self.size)
-                self._followed = self.size
         if self.size != place.offset + size:
             raise BrokenInvariant(f"a tensor of {size} bytes gave {self.size - place.offset}")
         return place
 
 
 class _Writer:
-    """Writes in a second thread, one piece behind whoever makes them."""
+    """Appends to a file, and to a hash, in a second thread: one piece behind whoever makes them.
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
+    Short pieces are gathered first.
+
+    Blocks are claimed before they are written. Left to itself ext4 looks for them when a file takes the place of
+    another, and starts to write them all: that rename took as long as everything else.
+    """
+
+    def __init__(self, file: BinaryIO, sha: hashlib._Hash | None) -> None:
+        self._descriptor = file.fileno()
+        self._sha = sha
+        self._gathered = bytearray()
+        self._end = 0
+        self._claimed = 0
         self._thread: ThreadPoolExecutor | None = None
-        self._writing: Future[int] | None = None
+        self._writing: Future[None] | None = None
+
+    def expect(self, size: int) -> None:
+        """Claim the room of the next ``size`` bytes, if they are worth it."""
+        if size >= WORTH_A_THREAD:
+            self._claim(self._end + len(self._gathered) + size)
 
     def write(self, piece: memoryview) -> None:
         """Append ``piece``, which must stay as it is until the piece after the next one is made."""
-        self._settle()
         if len(piece) < WORTH_A_THREAD:
-            self._file.write(piece)
+            self._gathered += piece
+            if len(self._gathered) >= WORTH_A_THREAD:
+                self.flush()
             return
+        self.flush()
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, "write")
-        self._writing = self._thread.submit(self._file.write, piece)
+        self._writing = self._thread.submit(self._put, piece, self._end)
+        self._end += len(piece)
 
     def flush(self) -> None:
-        self._settle()
-        self._file.flush()
+        """Have all of it in the file; raises what became of the piece that was being written."""
+        if self._writing is not None:
+            self._writing.result()
+            self._writing = None
+        if self._gathered:
+            self._claim(self._end + len(self._gathered))
+            self._put(memoryview(self._gathered), self._end)
+            self._end += len(self._gathered)
+            self._gathered = bytearray()
 
     def stop(self) -> None:
         if self._thread is not None:
             self._thread.shutdown()
 
-    def _settle(self) -> None:
-        """Wait for the piece that is being written; raises what became of it."""
-        if self._writing is not None:
-            self._writing.result()
-            self._writing = None
+    def _claim(self, end: int) -> None:
+        if end > self._claimed:
+            os.posix_fallocate(self._descriptor, self._claimed, end - self._claimed)
+            self._claimed = end
 
-
-class _Digester:
-    """Hashes a file in a second thread, behind whoever writes it: what was just written is read from memory."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        self._sha = hashlib.sha256()
-        self._read = 0
-        self._thread = ThreadPoolExecutor(1, "digest")
-        self._last: Future[None] = self._thread.submit(self._advance, 0)
-
-    def follow(self, end: int) -> None:
-        """Hash what the file holds up to ``end``."""
-        self._last = self._thread.submit(self._advance, end)
-
-    def hexdigest(self) -> str:
-        """The digest of all that was followed; waits for it."""
-        self._last.result()
-        return self._sha.hexdigest()
-
-    def stop(self) -> None:
-        self._thread.shutdown(cancel_futures=True)
-
-    def _advance(self, end: int) -> None:
-        for piece in _read(self._descriptor, self._read, end - self._read):
+    def _put(self, piece: memoryview, at: int) -> None:
+        """Write all of ``piece``; one write may take less than it is given."""
+        if self._sha is not None:
             self._sha.update(piece)
-            self._read += len(piece)
+        while piece:
+            taken = os.pwrite(self._descriptor, piece, at)
+            piece, at = piece[taken:], at + taken
 
 
 def _read(descriptor: int, offset: int, size: int) -> Iterable[memoryview]:

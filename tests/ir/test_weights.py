@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 from modelbuild.errors import BrokenInvariant
-from modelbuild.ir.weights import SHORT, Place, Weights
+from modelbuild.ir.weights import SHORT, WORTH_A_THREAD, Place, Weights
 from modelbuild.tensor.dtype import Array, ElementType
 from modelbuild.tensor.storage import PIECE, Cast, InMemory, Mapped, Tensor
 
@@ -106,3 +107,24 @@ def test_a_tensor_seen_before_is_not_read_again(weights: Weights, tmp_path: Path
     place = weights.place(mapped)
     (tmp_path / "raw").unlink()
     assert weights.place(mapped) == place
+
+
+def test_blocks_are_claimed_before_they_are_written(weights: Weights, monkeypatch: pytest.MonkeyPatch) -> None:
+    claimed, taken = set[int](), list[int]()
+    claim, put = os.posix_fallocate, os.pwrite
+
+    def noting_claim(descriptor: int, offset: int, size: int) -> None:
+        claimed.update(range(offset, offset + size))
+        claim(descriptor, offset, size)
+
+    def noting_put(descriptor: int, piece: memoryview, offset: int) -> int:
+        taken.extend(i for i in range(offset, offset + len(piece)) if i not in claimed)
+        return put(descriptor, piece, offset)
+
+    monkeypatch.setattr(os, "posix_fallocate", noting_claim)
+    monkeypatch.setattr(os, "pwrite", noting_put)
+    for size in (5, WORTH_A_THREAD - 1, 7, WORTH_A_THREAD + 9, 3):
+        weights.place(tensor(np.random.default_rng(size).integers(0, 256, size, np.uint8)))
+    weights.finish()
+    assert not taken
+    assert len(claimed) == weights.size
