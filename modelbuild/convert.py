@@ -13,11 +13,13 @@ from modelbuild.graph import Graph
 from modelbuild.options import GivenShape, Number, Numbers, specified
 from modelbuild.passes.pipeline import DEFAULT, optimize
 from modelbuild.passes.specialize import demand_static_shapes, specialize
+from modelbuild.passes.transform import transform as apply_transform
 from modelbuild.targets import Precision
 from modelbuild.tensor.dtype import ElementType
 
 if TYPE_CHECKING:
     from modelbuild.ir import Written
+    from modelbuild.manifest.model import Transform
 
 
 @collector_paused()
@@ -38,6 +40,7 @@ def convert_model(
     scale_values: Mapping[str, Numbers] | Numbers | None = None,
     scale: Number | None = None,
     freeze: Mapping[str, Numbers] | None = None,
+    transform: Transform | None = None,
     phases: Sequence[str] = DEFAULT,
 ) -> Graph:
     """Convert a model file to an optimised graph. What is said of an input without its name is of the only one.
@@ -54,6 +57,8 @@ def convert_model(
 
     Then channels are reversed (of each input that has three), ``mean_values`` subtracted, and the result divided by
     ``scale_values`` (or by ``scale`` in all inputs): one number, or one a channel.
+
+    ``transform`` makes states variables, or takes out channels of zeros.
 
     Raises :class:`SourceError` for a file that is not a model, :class:`UnsupportedModel` with all operators that have
     no translation, :class:`UsageError` for an option that does not fit the model, :class:`BuildError` for a shape that
@@ -79,6 +84,9 @@ def convert_model(
         raise UsageError("batch and input_shape exclude each other: write the batch into the shape")
     graph = load(model, specs, output or (), order=input or (), batch=batch)
     optimize(graph, phases)
+    if transform:
+        apply_transform(graph, transform)
+        optimize(graph, phases)
     if static_shape:
         demand_static_shapes(graph)
     return graph

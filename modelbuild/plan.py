@@ -19,9 +19,10 @@ from modelbuild.stages.optimize import optimize
 from modelbuild.stages.package import package
 from modelbuild.stages.prove import prove
 from modelbuild.stages.specialize import specialize
-from modelbuild.stages.specs import plain_spec
+from modelbuild.stages.specs import plain_spec, plain_transform
+from modelbuild.stages.transform import transform
 
-MAKERS: Final = (load, optimize, specialize, emit, package)
+MAKERS: Final = (load, optimize, transform, specialize, emit, package)
 """The stages that lead to what is delivered; others only look at it."""
 
 
@@ -29,7 +30,8 @@ MAKERS: Final = (load, optimize, specialize, emit, package)
 class Artifact:
     """One thing to build: ``package`` gives all that is delivered, ``emit`` the pair within it.
 
-    ``prove`` holds it against its source, ``describe`` counts what it holds.
+    ``prove`` holds it against its source, ``describe`` counts what it holds. ``rewrites`` are the jobs that have rules,
+    in the order in which they run.
     """
 
     variant: Variant
@@ -37,8 +39,7 @@ class Artifact:
     emit: Job
     prove: Job
     describe: Job
-    specialize: Job
-    optimize: Job
+    rewrites: tuple[Job, ...]
     sources: tuple[FetchedFile, ...]
 
     @property
@@ -74,20 +75,24 @@ def artifact(model: Model, variant: Variant, sources: Sequence[FetchedFile]) -> 
         files,
     )
     aside: dict[str, Job | FileInput] = {**files, ORIGIN: loaded}
-    optimized = Job(optimize, model.id, {"phases": list(DEFAULT), "files": roles}, {GRAPH: loaded}, aside)
+    optimizing = {"phases": list(DEFAULT), "files": roles}
+    rewrites = [Job(optimize, model.id, optimizing, {GRAPH: loaded}, aside)]
+    if model.transform:
+        asked = {"transform": plain_transform(model.transform), **optimizing}
+        rewrites.append(Job(transform, model.id, asked, {GRAPH: rewrites[-1]}, aside))
     static = model.static_shape or variant.target.static_shapes
     specialized = Job(
         specialize,
         str(variant),
         {"precision": str(variant.precision), "static_shapes": static, "files": roles},
-        {GRAPH: optimized},
+        {GRAPH: rewrites[-1]},
         aside,
     )
     emitted = Job(emit, str(variant), {"name": model.id}, {GRAPH: specialized}, aside)
     packaged = Job(package, str(variant), {"provenance": provenance(model, variant, sources)}, {IR: emitted})
     proven = Job(prove, str(variant), {"precision": str(variant.precision), "inputs": specs}, {IR: emitted, **files})
     described = Job(describe, str(variant), {}, {GRAPH: specialized}, aside)
-    return Artifact(variant, packaged, emitted, proven, described, specialized, optimized, tuple(sources))
+    return Artifact(variant, packaged, emitted, proven, described, (*rewrites, specialized), tuple(sources))
 
 
 def framework(model: Model) -> str:
@@ -111,6 +116,7 @@ def provenance(model: Model, variant: Variant, sources: Sequence[FetchedFile]) -
             "batch": model.batch,
             "outputs": list(model.outputs),
             "phases": list(DEFAULT),
+            "transform": plain_transform(model.transform) if model.transform else None,
             "static_shapes": model.static_shape or variant.target.static_shapes,
         },
         "license": model.license,

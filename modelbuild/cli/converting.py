@@ -33,6 +33,11 @@ _SHARED = (
     click.option("--source_layout", metavar="NAME(nhwc),…", help="What the axes are in MODEL."),
     click.option("--target_layout", metavar="NAME(nchw),…", help="What they are to be."),
     click.option(
+        "--transform",
+        metavar="NAME[…],…",
+        help="LowLatency2[use_const_initializer=False], MakeStateful[param_res_names={'in':'out'}], Pruning.",
+    ),
+    click.option(
         "--compress_to_fp16",
         type=bool,
         is_flag=False,
@@ -161,6 +166,7 @@ class _Conversion:
             "layout": by_name("layout", optimizer.layouts),
             "source_layout": by_name("source_layout", optimizer.layouts),
             "target_layout": by_name("target_layout", optimizer.layouts),
+            "transform": optimizer.transform(given["transform"]) if given["transform"] else None,
         }
 
     def explanation(self) -> str:
@@ -178,6 +184,7 @@ class _Conversion:
             outputs=options["output"] or (),
             batch=options["batch"],
             static_shape=options["static_shape"],
+            transform=options["transform"],
             precision=self.precision,
         )
 
@@ -195,5 +202,5 @@ class _Conversion:
         return tensor_named(self._source(), name)
 
 
-_OF_THE_MODEL = {"batch", "static_shape"}
+_OF_THE_MODEL = {"batch", "static_shape", "transform"}
 _TYPES = {"float": "f32", "half": "f16", "bool": "boolean"}

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from modelbuild.manifest.model import Dim, InputSpec
+    from modelbuild.manifest.model import Dim, InputSpec, Transform
 
 
 def entry(
@@ -20,6 +20,7 @@ def entry(
     outputs: Sequence[str],
     batch: int | None,
     static_shape: bool,
+    transform: Transform | None,
     precision: str,
 ) -> str:
     """YAML; inputs that have an order are a list."""
@@ -37,6 +38,8 @@ def entry(
         lines.append(f"    batch: {batch}")
     if static_shape:
         lines.append("    static_shape: true")
+    if transform:
+        lines.append(f"    transform: {_mapping(_transform(transform))}")
     lines.append(f"    precisions: [{precision}]")
     return "\n".join(lines) + "\n"
 
@@ -55,6 +58,16 @@ def _fields(spec: InputSpec) -> dict[str, Any]:
     return {key: value for key, value in every.items() if value is not None}
 
 
+def _transform(transform: Transform) -> dict[str, Any]:
+    low_latency2 = transform.low_latency2
+    every = {
+        "low_latency2": low_latency2 and {"use_const_initializer": low_latency2.use_const_initializer},
+        "make_stateful": dict(transform.make_stateful),
+        "pruning": transform.pruning,
+    }
+    return {key: value for key, value in every.items() if value}
+
+
 def _one_or_all(numbers: Sequence[Any]) -> Any:
     return (list(numbers) if len(numbers) > 1 else numbers[0]) if numbers else None
 
@@ -69,6 +82,8 @@ def _mapping(fields: dict[str, Any]) -> str:
 
 def _text(value: Any) -> str:
     """JSON, which YAML understands; an exponent behind a point and with a sign, which all YAML understands."""
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{_text(key)}: {_text(one)}' for key, one in value.items())}}}"
     if isinstance(value, list):
         return f"[{_joined(value)}]"
     if isinstance(value, float):

@@ -8,9 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from modelbuild.errors import UsageError
+
+if TYPE_CHECKING:
+    from modelbuild.manifest.model import Transform
 
 T = TypeVar("T")
 Number = int | float
@@ -49,7 +52,6 @@ REPLACED: Final = {
     "tensorflow_custom_operations_config_update": "TensorFlow's models are not read yet",
     "tensorflow_object_detection_api_pipeline_config": "TensorFlow's models are not read yet",
     "tensorflow_use_custom_operations_config": "TensorFlow's models are not read yet",
-    "transform": "LowLatency2, MakeStateful and Pruning are not there yet",
     "transformations_config": "TensorFlow's models are not read yet",
 }
 """Options of the Model Optimizer, now and before, that are not taken, and why or what to do instead."""
@@ -158,6 +160,48 @@ def frozen(text: str) -> dict[str, tuple[Number, ...]]:
             raise UsageError(f"{option} {entry!r}: NAME->VALUE is expected")
         found[name.strip()] = _value(value, option)
     return found
+
+
+def transform(text: str) -> Transform:
+    """``LowLatency2[use_const_initializer=False],MakeStateful[param_res_names={'in':'out'}],Pruning``"""
+    from modelbuild.manifest.model import LowLatency2, Transform
+
+    option, said = "--transform", dict[str, str]()
+    for entry in _split(text, option):
+        found = re.fullmatch(r"(?P<name>\w+)(?:\[(?P<said>.*)\])?", entry, re.DOTALL)
+        if found is None or found["name"] not in _TRANSFORMS:
+            raise UsageError(f"{option} {entry!r}: {', '.join(_TRANSFORMS[:-1])} or {_TRANSFORMS[-1]} is expected")
+        if found["name"] in said:
+            raise UsageError(f"{option}: {found['name']} is given twice")
+        said[found["name"]] = found["said"] or ""
+    if said.get("Pruning"):
+        raise UsageError(f"{option}: nothing can be said of Pruning")
+    return Transform(
+        LowLatency2(_use_const_initializer(said["LowLatency2"])) if "LowLatency2" in said else None,
+        tuple(_pairs(said["MakeStateful"])) if "MakeStateful" in said else (),
+        "Pruning" in said,
+    )
+
+
+_TRANSFORMS: Final = ("LowLatency2", "MakeStateful", "Pruning")
+_NAME = r"\s*(?:'([^']*)'|\"([^\"]*)\")\s*"
+_PAIR = re.compile(f"{_NAME}:{_NAME}")
+
+
+def _use_const_initializer(text: str) -> bool:
+    found = re.fullmatch(r"\s*use_const_initializer\s*=\s*(true|false|1|0)\s*", text or "use_const_initializer=1", re.I)
+    if found is None:
+        raise UsageError(f"--transform LowLatency2[{text}]: use_const_initializer=True or =False is expected")
+    return found[1].lower() in {"true", "1"}
+
+
+def _pairs(text: str) -> Iterator[tuple[str, str]]:
+    inside = re.fullmatch(r"\s*param_res_names\s*=\s*\{(?P<pairs>.*)\}\s*", text, re.DOTALL)
+    for entry in inside["pairs"].split(",") if inside else [text]:
+        pair = _PAIR.fullmatch(entry)
+        if pair is None:
+            raise UsageError(f"--transform MakeStateful[{text}]: param_res_names={{'input':'output',…}} is expected")
+        yield pair[1] or pair[2], pair[3] or pair[4]
 
 
 def names(text: str) -> list[str]:

@@ -113,6 +113,28 @@ Source = PathSource | UrlSource | PackageSource
 
 
 @dataclass(frozen=True, slots=True)
+class LowLatency2:
+    """Recurrent states become variables; they begin as zeros, or as what the model says."""
+
+    use_const_initializer: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Transform:
+    """What is done to a model beyond optimising it; false where nothing is.
+
+    ``make_stateful`` are pairs of an input and the output that gives its content the next time.
+    """
+
+    low_latency2: LowLatency2 | None = None
+    make_stateful: tuple[tuple[str, str], ...] = ()
+    pruning: bool = False
+
+    def __bool__(self) -> bool:
+        return self != Transform()
+
+
+@dataclass(frozen=True, slots=True)
 class Exclusion:
     """What is not built: a target, a precision, or one precision of one target."""
 
@@ -157,6 +179,7 @@ class Model:
     order: tuple[str, ...] = ()
     batch: int | None = None
     static_shape: bool = False
+    transform: Transform = Transform()
 
     def variants(self) -> tuple[Variant, ...]:
         """Targets times precisions, less what a target does not allow and what is excluded; in the order written."""

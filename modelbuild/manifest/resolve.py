@@ -14,10 +14,12 @@ from modelbuild.manifest.model import (
     Dim,
     Exclusion,
     InputSpec,
+    LowLatency2,
     Model,
     PackageSource,
     PathSource,
     Source,
+    Transform,
     UrlSource,
 )
 from modelbuild.targets import Precision, Target
@@ -51,6 +53,7 @@ def resolve(
         order=tuple(one.name for one in written.inputs) if isinstance(written.inputs, list) else (),
         batch=said(written.batch, None),
         static_shape=said(written.static_shape, False),
+        transform=_transform(written.transform),
         targets=tuple(targets[target] for target in target_names(written, defaults)),
         precisions=tuple(said(said(written.precisions, defaults.precisions), DEFAULT_PRECISIONS)),
         exclude=tuple(Exclusion(said(e.target, None), said(e.precision, None)) for e in said(written.exclude, ())),
@@ -128,6 +131,18 @@ def _inputs(written: dict[str, schema.Input] | list[schema.NamedInput] | UnsetTy
             _numbers(one.scale),
             None if isinstance(one.value, UnsetType) else _numbers(one.value),
         )
+
+
+def _transform(written: schema.Transform | UnsetType) -> Transform:
+    if isinstance(written, UnsetType):
+        return Transform()
+    match said(written.low_latency2, False):
+        case schema.LowLatency2() as one:
+            low_latency2: LowLatency2 | None = LowLatency2(said(one.use_const_initializer, True))
+        case asked:
+            low_latency2 = LowLatency2() if asked else None
+    pairs = said(written.make_stateful, {})
+    return Transform(low_latency2, tuple(pairs.items()), said(written.pruning, False))
 
 
 def _layout(written: str | UnsetType) -> str | None:

@@ -195,6 +195,24 @@ class Exclusion(_Entry):
     precision: Precision | UnsetType = UNSET
 
 
+class LowLatency2(_Entry):
+    """What recurrent states begin with: zeros, or what feeds them in the source."""
+
+    use_const_initializer: bool | UnsetType = UNSET
+
+
+class Transform(_Entry):
+    """What is done to a model beyond optimising it.
+
+    'low_latency2' keeps recurrent states in variables, for one step after the other; 'make_stateful' does so with
+    inputs that take what an output gave the last time; 'pruning' takes out channels that are always zero.
+    """
+
+    low_latency2: bool | LowLatency2 | UnsetType = UNSET
+    make_stateful: dict[PortName, PortName] | UnsetType = UNSET
+    pruning: bool | UnsetType = UNSET
+
+
 class Model(_Entry):
     """A model and what to build from it."""
 
@@ -204,6 +222,7 @@ class Model(_Entry):
     outputs: Annotated[list[PortName], Meta(min_length=1, extra_json_schema=_UNIQUE)] | UnsetType = UNSET
     batch: Annotated[int, Meta(ge=1, le=notation.LARGEST_DIM, description="a batch of 1 or more")] | UnsetType = UNSET
     static_shape: bool | UnsetType = UNSET
+    transform: Transform | UnsetType = UNSET
     targets: TargetNames | UnsetType = UNSET
     precisions: Precisions | UnsetType = UNSET
     exclude: list[Exclusion] | UnsetType = UNSET

@@ -134,9 +134,11 @@ class Loop(Op, frozen=True):
         if not trip_count.dtype.is_integer:
             raise ValueError(f"the trip count is {trip_count}, not an integer")
         facts = (trip_count, condition, *data)
-        return _infer(self.body, self.inputs, self.outputs, facts, self._iterations(trip_count, condition))
+        count = self.iterations(trip_count, condition, *data)
+        return _infer(self.body, self.inputs, self.outputs, facts, count)
 
-    def _iterations(self, trip_count: Fact, condition: Fact) -> Dim:
+    def iterations(self, trip_count: Fact, condition: Fact, *data: Fact) -> Dim:
+        """How often the body runs, as far as that is known."""
         trips = trip_count.elements
         if not (trips and _holds(condition) and _holds(self.body.outputs[0].fact)):
             return UNKNOWN
@@ -168,12 +170,15 @@ class TensorIterator(Op, frozen=True):
     pure: ClassVar[bool] = False
 
     def infer(self, *facts: Fact) -> tuple[Fact, ...]:
+        return _infer(self.body, self.inputs, self.outputs, facts, self.iterations(*facts))
+
+    def iterations(self, *facts: Fact) -> Dim:
+        """How often the body runs, as far as that is known."""
         counts = [_parts(feed, _pick(facts, feed.port).shape) for feed in self.inputs if isinstance(feed, Sliced)]
         known = [count for count in counts if isinstance(count, int)]
         if len(set(known)) > 1:
             raise ValueError(f"the sliced inputs have {' and '.join(map(str, known))} parts")
-        count = known[0] if known else counts[0] if counts else UNKNOWN
-        return _infer(self.body, self.inputs, self.outputs, facts, count)
+        return known[0] if known else counts[0] if counts else UNKNOWN
 
     def evaluate(self, *data: Array) -> tuple[Array, ...]:
         run = _Run(self.body, self.inputs, self.outputs, data)

@@ -196,7 +196,7 @@ class Checkout:
     def traces(self, variant: Variant) -> Iterator[tuple[str, str]]:
         """What the rules did or why they did not, for each stage that has rules. Converts the model if need be."""
         artifact = self.artifact(variant)
-        for job in (artifact.optimize, artifact.specialize):
+        for job in artifact.rewrites:
             yield str(job), self._build.content(job, TRACE).decode()
 
     @cached_property

@@ -13,6 +13,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+
 from modelbuild.errors import ProofFailed, StageError
 from modelbuild.stages.inputs import Inputs
 from modelbuild.stages.names import BIN, IR, MODEL, PROOF, XML
@@ -108,7 +110,10 @@ def _compare(xml: Path, source: Path, specs: Mapping[str, InputSpec], precision:
 def _answers(
     source: Path, wanted: Mapping[str, Fact], specs: Mapping[str, InputSpec]
 ) -> tuple[dict[str, Array], dict[str, Array]]:
-    """Inputs of a shape that the source model takes, and its answers to them."""
+    """Inputs of a shape that the source model takes, and its answers to them.
+
+    What the artifact does not take is nothing that it reads, or a state of which it begins with zeros: zeros it is.
+    """
     from modelbuild.runtime.inputs import make
     from modelbuild.runtime.prepare import delivered, for_source
     from modelbuild.runtime.reference import Reference
@@ -124,11 +129,15 @@ def _answers(
     shapes_of_source = {
         name: delivered(fact.shape or (), specs.get(name)) for name, fact in reference.inputs.items() if name in wanted
     }
+    frozen = {name for name, spec in specs.items() if spec.value is not None}
+    absent = {n: fact for n, fact in reference.inputs.items() if n not in wanted and n not in frozen}
+    shapes_of_source |= {name: fact.shape or () for name, fact in absent.items()}
     refusal: object = None
-    for shapes in _candidates(wanted, shapes_of_source):
+    for shapes in _candidates({**wanted, **absent}, shapes_of_source):
         feeds = make({name: Fact(fact.dtype, shapes[name]) for name, fact in wanted.items()}, seed=_SEED)
+        zeros = {name: np.zeros(shapes[name], fact.dtype.numpy) for name, fact in absent.items()}
         try:
-            return feeds, reference.run(for_source(feeds, specs, reference.inputs))
+            return feeds, reference.run({**for_source(feeds, specs, reference.inputs), **zeros})
         except (StageError, ValueError) as error:  # this shape is none for the model, the next may be
             refusal = str(error).partition(": ")[2] or error
     raise _Unproved(f"no shape was found that the source model takes; at last: {refusal}")

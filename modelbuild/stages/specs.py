@@ -1,10 +1,10 @@
-"""What is said of an input as plain data, which is what keys are made of."""
+"""What is said of inputs and of the whole model as plain data, which is what keys are made of."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from modelbuild.manifest.model import Bound, InputSpec
+from modelbuild.manifest.model import Bound, InputSpec, LowLatency2, Transform
 from modelbuild.tensor.dtype import ElementType
 
 
@@ -38,4 +38,24 @@ def read_spec(plain: dict[str, Any]) -> InputSpec:
         tuple(plain["mean"]),
         tuple(plain["scale"]),
         None if value is None else tuple(value),
+    )
+
+
+def plain_transform(transform: Transform) -> dict[str, Any]:
+    """What is done to a model as plain data for a key."""
+    low_latency2 = transform.low_latency2
+    return {
+        "low_latency2": None if low_latency2 is None else {"use_const_initializer": low_latency2.use_const_initializer},
+        "make_stateful": [list(pair) for pair in transform.make_stateful],
+        "pruning": transform.pruning,
+    }
+
+
+def read_transform(plain: dict[str, Any]) -> Transform:
+    """The transform of plain data."""
+    low_latency2 = plain["low_latency2"]
+    return Transform(
+        None if low_latency2 is None else LowLatency2(**low_latency2),
+        tuple((into, out) for into, out in plain["make_stateful"]),
+        plain["pruning"],
     )

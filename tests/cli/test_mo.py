@@ -15,6 +15,7 @@ from modelbuild.cli import optimizer, run
 from modelbuild.errors import UsageError
 from modelbuild.frontends.load import read_source
 from modelbuild.manifest import load
+from modelbuild.manifest.model import LowLatency2, Transform
 from modelbuild.options import specified
 
 Capture = pytest.CaptureFixture[str]
@@ -103,6 +104,20 @@ def test_all_of_an_entry_is_explained(tmp_path: Path, monkeypatch: pytest.Monkey
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("LowLatency2", Transform(LowLatency2())),
+        ("LowLatency2[use_const_initializer=False],Pruning", Transform(LowLatency2(False), pruning=True)),
+        ("MakeStateful[param_res_names={'a':'b','c/d':\"e\"}]", Transform(make_stateful=(("a", "b"), ("c/d", "e")))),
+    ],
+)
+def test_a_transform_is_explained(model: Path, capsys: Capture, text: str, meant: Transform) -> None:
+    assert run(["mo", "-m", "m.onnx", "--explain", "--transform", text]) == 0
+    Path("models.yaml").write_text(f"version: 1\n{capsys.readouterr().out}")
+    assert load(Path("models.yaml")).models["m"].transform == meant
+
+
 def test_explaining_converts_nothing(model: Path) -> None:
     assert run(["mo", "-m", "m.onnx", "--explain"]) == 0
     assert not Path("m.xml").exists()
@@ -132,6 +147,12 @@ def test_an_option_that_is_not_taken_says_what_to_do(capsys: Capture, option: st
         ("--layout", "[batch,c,h,w]", "'batch' names no axis; one letter does"),
         ("--model_name", "a/b", "is no name of a file"),
         ("--freeze_placeholder_with_value", "image", "NAME->VALUE is expected"),
+        ("--transform", "LowLatency", "LowLatency2, MakeStateful or Pruning is expected"),
+        ("--transform", "Pruning,Pruning", "Pruning is given twice"),
+        ("--transform", "Pruning[x]", "nothing can be said of Pruning"),
+        ("--transform", "LowLatency2[x=1]", "use_const_initializer=True or =False is expected"),
+        ("--transform", "MakeStateful", "param_res_names={'input':'output',…} is expected"),
+        ("--transform", "MakeStateful[param_res_names={'a'}]", "param_res_names={'input':'output',…} is expected"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_read_is_refused(model: Path, capsys: Capture, option: str, text: str, why: str) -> None:

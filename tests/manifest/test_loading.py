@@ -24,6 +24,7 @@ from modelbuild.manifest import (
     UrlSource,
     load,
 )
+from modelbuild.manifest.model import LowLatency2, Transform
 from modelbuild.targets import Precision, Target
 from modelbuild.tensor.dtype import ElementType
 
@@ -116,6 +117,20 @@ def test_a_value_may_be_a_number_a_truth_or_a_list(tmp_path: Path) -> None:
     inputs = "{a: {value: 9007199254740993}, b: {value: true}, c: {value: [0.5, 1]}, d: {value: [false, true]}}"
     found = [spec.value for spec in model(tmp_path, f"source: {{path: a}}, inputs: {inputs}").inputs]
     assert found == [(9007199254740993,), (True,), (0.5, 1), (False, True)]
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("{}", Transform()),
+        ("{low_latency2: false, pruning: false}", Transform()),
+        ("{low_latency2: true, pruning: true}", Transform(LowLatency2(), pruning=True)),
+        ("{low_latency2: {use_const_initializer: false}}", Transform(LowLatency2(use_const_initializer=False))),
+        ("{make_stateful: {h0: hn, c0: cn}}", Transform(make_stateful=(("h0", "hn"), ("c0", "cn")))),
+    ],
+)
+def test_a_transform_arrives(tmp_path: Path, written: str, meant: Transform) -> None:
+    assert model(tmp_path, f"source: {{path: a}}, transform: {written}").transform == meant
 
 
 def test_a_batch_and_static_shapes_arrive(tmp_path: Path) -> None:

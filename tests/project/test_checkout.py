@@ -350,3 +350,16 @@ def test_a_lost_note_for_the_report_is_made_again(site: Site) -> None:
         assert checkout.stale(variant) == "what the report says of it is gone"
         checkout.make(variant)
         assert checkout.stale(variant) is None
+
+
+def test_a_transform_runs_only_for_the_model_that_asks_for_it(built_site: Site) -> None:
+    built_site.models["one"]["transform"] = {"pruning": True}
+    built_site.write()
+    with Checkout.open(built_site.manifest) as checkout:
+        ran = {str(v): [event.stage for event in checkout.make(v).ran] for v in checkout.manifest.variants()}
+        (first, *_) = checkout.manifest.variants()
+        assert [job for job, _ in checkout.traces(first)] == [
+            "optimize of one", "transform of one", f"specialize of {first}",
+        ]  # fmt: skip
+    assert ran["one@cpu:FP32"][0] == "transform"
+    assert ran["two@cpu:FP32"] == []

@@ -13,7 +13,7 @@ from sites import write_model
 
 from modelbuild.convert import convert_model, save_model
 from modelbuild.errors import ProofFailed
-from modelbuild.manifest.model import InputSpec
+from modelbuild.manifest.model import InputSpec, Transform
 from modelbuild.stages import Build, FileInput, Inputs, Job, Outputs, Params, stage
 from modelbuild.stages.names import BIN, IR, MODEL, PROOF, XML
 from modelbuild.stages.prove import prove
@@ -112,6 +112,23 @@ def test_a_frozen_input_of_the_source_is_fed_with_its_value(tmp_path: Path) -> N
         "x": ("float32", [1, 2]),
         "n": ("int64", [3]),
     }
+
+
+@stage("stateful_ir", code=(), versions=())
+def stateful_ir(inputs: Inputs, params: Params, out: Outputs) -> None:
+    """The IR of a model of which ``b`` is what ``ab`` was the last time."""
+    xml, _ = out.path(XML), out.path(BIN)
+    kept = Transform(make_stateful=(("b", "ab"),))
+    save_model(convert_model(inputs.path(MODEL), output=["y", "ab"], transform=kept), xml, compress_to_fp16=False)
+
+
+def test_a_state_of_the_artifact_is_zeros_for_the_source(tmp_path: Path) -> None:
+    source = FileInput(pictures.write_sum(tmp_path / "m.onnx"))
+    ir = Job(stateful_ir, "m", {}, {MODEL: source})
+    job = Job(prove, "m", {"precision": "FP32", "inputs": []}, {IR: ir, MODEL: source})
+    said = json.loads(Build.open(tmp_path / "cache").content(job, PROOF))
+    assert (sorted(said["inputs"]), sorted(said["outputs"])) == (["a", "n"], ["y"])
+    assert said["max_rel_to_peak"] < 1e-6
 
 
 def test_bounds_of_the_artifact_hold(bench: Bench) -> None:
