@@ -93,18 +93,19 @@ def _local(source: PathSource, root: Path, digest_of: DigestOf) -> Iterator[Fetc
     own = DataFile(Path(source.path).name, source.path, source.sha256)
     for file in (own, *source.data):
         path = root / file.where
-        _check_local(path, file.where, real_root)
+        check_local(path, file.where, real_root)
         found = digest_of(path)
         if file.sha256 not in (None, found):
             raise SourceError(f"{file.where}: has the sha256 {found}, expected is {file.sha256}")
         yield FetchedFile(file.name, path, found)
 
 
-def _check_local(path: Path, shown: str, real_root: str) -> None:
+def check_local(path: Path, shown: str, real_root: str) -> None:
+    """Raise `SourceError` unless ``path`` is a file below ``real_root`` that holds its content."""
     if not f"{os.path.realpath(path)}/".startswith(f"{real_root}/".replace("//", "/")):
         raise SourceError(f"{shown}: leads out of {real_root}, where the manifest lies; put the file below it")
     if not path.is_file():
-        raise SourceError(f"{shown}: is {'not a file' if path.exists() else 'not there'}, expected a model's file")
+        raise SourceError(f"{shown}: is {'not a file' if path.exists() else 'not there'}, expected a file")
     if path.stat().st_size > _LONGEST_POINTER:
         return
     try:

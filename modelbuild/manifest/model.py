@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from modelbuild.manifest.quality import Calibration, Check, Reference
     from modelbuild.targets import Precision, Target
     from modelbuild.tensor.dtype import ElementType
 
@@ -180,6 +181,9 @@ class Model:
     batch: int | None = None
     static_shape: bool = False
     transform: Transform = Transform()
+    check: Check | None = None
+    reference: Reference | None = None
+    calibration: Calibration | None = None
 
     def variants(self) -> tuple[Variant, ...]:
         """Targets times precisions, less what a target does not allow and what is excluded; in the order written."""

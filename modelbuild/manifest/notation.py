@@ -5,6 +5,8 @@ from __future__ import annotations
 import posixpath
 import re
 
+from modelbuild import amounts
+from modelbuild.errors import UsageError
 from modelbuild.manifest.model import Bound, Dim
 from modelbuild.spelling import quote
 
@@ -80,6 +82,14 @@ def inner_path(text: str) -> str:
     if path.split("/")[0] == "..":
         raise ValueError(f"{quote(text)} leads out of its folder")
     return path
+
+
+def octets(text: str) -> int:
+    """Bytes, of ``20MB``."""
+    try:
+        return amounts.octets(text)
+    except UsageError as error:
+        raise ValueError(str(error)) from None
 
 
 def requirement(text: str) -> tuple[str, str]:

@@ -206,11 +206,12 @@ class Reader:
         """A whole number stays one: an i64 has more digits than a float."""
         if not isinstance(node, Scalar) or node.kind != "number":
             return self._mismatch(node, _expected(kind, meta))
-        if _DECIMAL.fullmatch(node.text):
-            return int(node.text)
-        if not _FRACTION.fullmatch(node.text):
+        if not _DECIMAL.fullmatch(node.text) and not _FRACTION.fullmatch(node.text):
             return self._mismatch(node, _expected(kind, meta), "; write it in plain digits, as in 0.5 or 1.0e-3")
-        return float(node.text)
+        value = int(node.text) if _DECIMAL.fullmatch(node.text) else float(node.text)
+        if (kind.ge is not None and value < kind.ge) or (kind.le is not None and value > kind.le):
+            return self._mismatch(node, _expected(kind, meta))
+        return value
 
     def _bool(self, node: Node, kind: inspect.BoolType, meta: inspect.Metadata) -> Any:
         if isinstance(node, Scalar) and node.kind == "truth value":

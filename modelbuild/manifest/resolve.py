@@ -6,7 +6,7 @@ import posixpath
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Struct, UnsetType
 
 from modelbuild.manifest import notation, schema
 from modelbuild.manifest.model import (
@@ -22,6 +22,7 @@ from modelbuild.manifest.model import (
     Transform,
     UrlSource,
 )
+from modelbuild.manifest.quality import Calibration, Check, Reference
 from modelbuild.targets import Precision, Target
 
 if TYPE_CHECKING:
@@ -54,6 +55,9 @@ def resolve(
         batch=said(written.batch, None),
         static_shape=said(written.static_shape, False),
         transform=_transform(written.transform),
+        check=_check(written.check, defaults.check),
+        reference=_examples(Reference, written.reference, place.file),
+        calibration=_examples(Calibration, written.calibration, place.file),
         targets=tuple(targets[target] for target in target_names(written, defaults)),
         precisions=tuple(said(said(written.precisions, defaults.precisions), DEFAULT_PRECISIONS)),
         exclude=tuple(Exclusion(said(e.target, None), said(e.precision, None)) for e in said(written.exclude, ())),
@@ -83,6 +87,7 @@ def contradictions(model: Model) -> Iterator[tuple[Path, str]]:
     yield from _inputs_against_targets(model)
     yield from _batch(model)
     yield from _matrix(model)
+    yield from _calibration(model)
 
 
 def _source(written: schema.Source, file: str) -> Source:
@@ -143,6 +148,30 @@ def _transform(written: schema.Transform | UnsetType) -> Transform:
             low_latency2 = LowLatency2() if asked else None
     pairs = said(written.make_stateful, {})
     return Transform(low_latency2, tuple(pairs.items()), said(written.pruning, False))
+
+
+def _check(written: schema.Check | UnsetType, defaults: schema.Check | UnsetType) -> Check | None:
+    """Limit by limit: what a model says, else what the defaults say."""
+    limits = {**_given(defaults), **_given(written)}
+    if isinstance(size := limits.get("max_size"), str):
+        limits["max_size"] = notation.octets(size)
+    return Check(**limits) if limits else None
+
+
+def _examples(kind: type[T], written: schema.Reference | schema.Calibration | UnsetType, file: str) -> T | None:
+    given = _given(written)
+    if not given:
+        return None
+    given["data"] = tuple(beside(file, pattern) for pattern in given["data"])
+    return kind(**given)
+
+
+def _given(written: Struct | UnsetType) -> dict[str, Any]:
+    """What was written of an entry."""
+    if isinstance(written, UnsetType):
+        return {}
+    fields = ((name, getattr(written, name)) for name in written.__struct_fields__)
+    return {name: value for name, value in fields if value is not UNSET}
 
 
 def _layout(written: str | UnsetType) -> str | None:
@@ -236,3 +265,16 @@ def _matrix(model: Model) -> Iterator[tuple[Path, str]]:
             yield ("exclude", at), f"this excludes nothing: the model is for {targets} in {asked}"
     if model.exclude and Exclusion(None, None) not in model.exclude and not model.variants():
         yield ("exclude",), "nothing is left to build"
+
+
+def _calibration(model: Model) -> Iterator[tuple[Path, str]]:
+    calibrated = [precision for precision in model.precisions if precision.is_calibrated]
+    if calibrated and model.calibration is None:
+        yield (
+            ("precisions",),
+            f"{' and '.join(calibrated)} quantise activations: say with 'calibration' on which data their ranges are "
+            "to be measured",
+        )
+    if model.calibration is not None and not calibrated:
+        asked = " and ".join(model.precisions)
+        yield ("calibration",), f"no precision needs it: the model is in {asked}; it is for FP16-INT8 and FP32-INT8"

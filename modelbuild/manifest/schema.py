@@ -110,10 +110,67 @@ InputType = Literal[
 ]
 TargetNames = Annotated[list[TargetName], Meta(min_length=1, extra_json_schema=_UNIQUE)]
 Precisions = Annotated[list[Precision], Meta(min_length=1, extra_json_schema=_UNIQUE)]
+Tolerance = Annotated[float, Meta(ge=0, description="a number that is not negative")]
+Share = Annotated[float, Meta(ge=0, le=1, description="a number from 0 to 1")]
+_OCTETS = "a size: a number of bytes, or a text such as 500kB, 20MB or 1.5GB"
+Octets = Annotated[
+    Annotated[int, Meta(ge=0, description=_OCTETS)]
+    | Annotated[
+        str, Meta(pattern=r"^[0-9]+(\.[0-9]+)? ?[kMGT]?B?$", description=_OCTETS, extra={"check": notation.octets})
+    ],
+    Meta(description=_OCTETS),
+]
+DataPattern = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=200,
+        description="a path or a pattern such as data/*.npz, relative to this file",
+        extra={"check": notation.relative_path, "link": "path"},
+    ),
+]
+Samples = Annotated[int, Meta(ge=1, le=100_000, description="a number of examples from 1 to 100000")]
 
 
 class _Entry(Struct, forbid_unknown_fields=True, kw_only=True):
     """What all mappings of a manifest have in common."""
+
+
+class Check(_Entry):
+    """What each artifact has to keep to; one that does not fails, and is not delivered.
+
+    'max_abs', 'max_rel' (a part of the largest number of that output), 'cosine' and 'top1' (in what part of the rows
+    the largest number stands at the same place) hold every output against that of the source model. 'max_size' is that
+    of the pair of files, 'max_latency_ratio' the time to answer, as a multiple of that in FP32.
+    """
+
+    max_abs: Tolerance | UnsetType = UNSET
+    max_rel: Tolerance | UnsetType = UNSET
+    cosine: Share | UnsetType = UNSET
+    top1: Share | UnsetType = UNSET
+    max_size: Octets | UnsetType = UNSET
+    max_latency_ratio: Tolerance | UnsetType = UNSET
+
+
+class Reference(_Entry):
+    """Inputs to hold the built model against its source on, as it takes them: '.npy', '.npz' with a name an input."""
+
+    data: Annotated[list[DataPattern], Meta(min_length=1, extra_json_schema=_UNIQUE)]
+    samples: Samples | UnsetType = UNSET
+
+
+class Calibration(_Entry):
+    """Inputs as the built model takes them, to measure the ranges of activations on: '.npy', '.npz' or images.
+
+    'preset', 'model_type' and 'fast_bias_correction' are nncf's.
+    """
+
+    data: Annotated[list[DataPattern], Meta(min_length=1, extra_json_schema=_UNIQUE)]
+    samples: Samples | UnsetType = UNSET
+    seed: Annotated[int, Meta(ge=0, le=notation.LARGEST_DIM, description="a seed, 0 or more")] | UnsetType = UNSET
+    preset: Literal["performance", "mixed"] | UnsetType = UNSET
+    model_type: Literal["transformer"] | UnsetType = UNSET
+    fast_bias_correction: bool | UnsetType = UNSET
 
 
 class Defaults(_Entry):
@@ -121,6 +178,7 @@ class Defaults(_Entry):
 
     targets: TargetNames | UnsetType = UNSET
     precisions: Precisions | UnsetType = UNSET
+    check: Check | UnsetType = UNSET
 
 
 class Target(_Entry):
@@ -226,6 +284,9 @@ class Model(_Entry):
     targets: TargetNames | UnsetType = UNSET
     precisions: Precisions | UnsetType = UNSET
     exclude: list[Exclusion] | UnsetType = UNSET
+    check: Check | UnsetType = UNSET
+    reference: Reference | UnsetType = UNSET
+    calibration: Calibration | UnsetType = UNSET
     tags: Annotated[list[Tag], Meta(extra_json_schema=_UNIQUE)] | UnsetType = UNSET
     license: (
         Annotated[str, Meta(min_length=1, max_length=200, description="a licence, as in Apache-2.0")] | UnsetType

@@ -23,6 +23,11 @@ class Precision(StrEnum):
     FP16_INT8 = "FP16-INT8"
     FP32_INT8 = "FP32-INT8"
 
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether activations are quantised too, whose ranges only data can tell."""
+        return self in {Precision.FP16_INT8, Precision.FP32_INT8}
+
     @classmethod
     def _missing_(cls, value: object) -> Precision:
         text = str(value)
