@@ -93,6 +93,12 @@ class ProofFailed(BuildError):
     exit_code = ExitCode.UNPROVEN
 
 
+class CheckFailed(BuildError):
+    """An artifact exceeds limits that the manifest sets: all of them at once."""
+
+    exit_code = ExitCode.UNPROVEN
+
+
 class Stale(BuildError):
     """What is there, or what a lock file says, is not what the manifest, the sources and the tools ask for."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from modelbuild import __version__
@@ -11,16 +11,19 @@ from modelbuild.fetch import FetchedFile
 from modelbuild.manifest.model import Model, Variant
 from modelbuild.passes.pipeline import DEFAULT
 from modelbuild.stages import FileInput, Job
+from modelbuild.stages.check import check
 from modelbuild.stages.describe import describe
 from modelbuild.stages.emit import emit
 from modelbuild.stages.load import load
-from modelbuild.stages.names import BIN, GRAPH, IR, MODEL, ORIGIN, PROVENANCE, XML
+from modelbuild.stages.measure import measure
+from modelbuild.stages.names import BIN, GRAPH, IR, LATENCY, MODEL, ORIGIN, PLAIN, PROOF, PROVENANCE, XML
 from modelbuild.stages.optimize import optimize
 from modelbuild.stages.package import package
 from modelbuild.stages.prove import prove
 from modelbuild.stages.specialize import specialize
 from modelbuild.stages.specs import plain_spec, plain_transform
 from modelbuild.stages.transform import transform
+from modelbuild.targets import Precision
 
 MAKERS: Final = (load, optimize, transform, specialize, emit, package)
 """The stages that lead to what is delivered; others only look at it."""
@@ -30,14 +33,17 @@ MAKERS: Final = (load, optimize, transform, specialize, emit, package)
 class Artifact:
     """One thing to build: ``package`` gives all that is delivered, ``emit`` the pair within it.
 
-    ``prove`` holds it against its source, ``describe`` counts what it holds. ``rewrites`` are the jobs that have rules,
-    in the order in which they run.
+    ``prove`` holds it against its source, ``measure`` takes its time, ``check`` holds both against the manifest's
+    limits if it sets any, and ``describe`` counts what it holds. ``rewrites`` are the jobs that have rules, in the
+    order in which they run.
     """
 
     variant: Variant
     package: Job
     emit: Job
     prove: Job
+    measure: Job
+    check: Job | None
     describe: Job
     rewrites: tuple[Job, ...]
     sources: tuple[FetchedFile, ...]
@@ -52,8 +58,10 @@ def delivered_files(model: str) -> dict[str, str]:
     return {f"{model}.xml": XML, f"{model}.bin": BIN, PROVENANCE: PROVENANCE}
 
 
-def artifact(model: Model, variant: Variant, sources: Sequence[FetchedFile]) -> Artifact:
-    """The chain of jobs for one variant of a model whose source files are known.
+def artifact(
+    model: Model, variant: Variant, sources: Sequence[FetchedFile], reference: Sequence[FetchedFile] = ()
+) -> Artifact:
+    """The chain of jobs for one variant of a model whose source files are known, and those it is held against them on.
 
     Jobs of several variants are equal as far as they ask the same: what they share is made once.
     """
@@ -80,19 +88,59 @@ def artifact(model: Model, variant: Variant, sources: Sequence[FetchedFile]) -> 
     if model.transform:
         asked = {"transform": plain_transform(model.transform), **optimizing}
         rewrites.append(Job(transform, model.id, asked, {GRAPH: rewrites[-1]}, aside))
-    static = model.static_shape or variant.target.static_shapes
-    specialized = Job(
-        specialize,
-        str(variant),
-        {"precision": str(variant.precision), "static_shapes": static, "files": roles},
-        {GRAPH: rewrites[-1]},
-        aside,
-    )
-    emitted = Job(emit, str(variant), {"name": model.id}, {GRAPH: specialized}, aside)
+
+    def made(precision: Precision) -> tuple[Job, Job]:
+        """The graph in a precision, and the pair that it is written as."""
+        subject = str(replace(variant, precision=precision))
+        static = model.static_shape or variant.target.static_shapes
+        asked = {"precision": str(precision), "static_shapes": static, "files": roles}
+        specialized = Job(specialize, subject, asked, {GRAPH: rewrites[-1]}, aside)
+        return specialized, Job(emit, subject, {"name": model.id}, {GRAPH: specialized}, aside)
+
+    specialized, emitted = made(variant.precision)
     packaged = Job(package, str(variant), {"provenance": provenance(model, variant, sources)}, {IR: emitted})
-    proven = Job(prove, str(variant), {"precision": str(variant.precision), "inputs": specs}, {IR: emitted, **files})
+    proven = _prove(model, variant, {IR: emitted, **files}, reference)
+    _, plain = made(Precision.FP32)
+    measured = _measure(model, variant, {IR: emitted, PROOF: proven}, plain)
+    checked = _check(model, variant, {IR: emitted, PROOF: proven, LATENCY: measured})
     described = Job(describe, str(variant), {}, {GRAPH: specialized}, aside)
-    return Artifact(variant, packaged, emitted, proven, described, (*rewrites, specialized), tuple(sources))
+    return Artifact(
+        variant, packaged, emitted, proven, measured, checked, described, (*rewrites, specialized), tuple(sources)
+    )
+
+
+def _prove(
+    model: Model, variant: Variant, inputs: Mapping[str, Job | FileInput], reference: Sequence[FetchedFile]
+) -> Job:
+    examples = {f"reference:{file.name}": FileInput(file.path) for file in reference}
+    params = {
+        "precision": str(variant.precision),
+        "inputs": [plain_spec(spec) for spec in model.inputs],
+        "reference": list(examples),
+        "samples": model.reference.samples if model.reference is not None else 1,
+    }
+    return Job(prove, str(variant), params, {**inputs, **examples})
+
+
+def _measure(model: Model, variant: Variant, inputs: Mapping[str, Job], plain: Job) -> Job:
+    """``plain`` is made only for a limit that speaks of it, and is what is measured itself where that is FP32."""
+    in_turn = model.check is not None and model.check.max_latency_ratio is not None
+    params = {"device": variant.target.device, "in_turn": in_turn}
+    return Job(measure, str(variant), params, {**inputs, PLAIN: plain} if in_turn else inputs)
+
+
+def _check(model: Model, variant: Variant, inputs: Mapping[str, Job]) -> Job | None:
+    """The job reads only what the limits speak of: a size is known without running anything."""
+    if model.check is None:
+        return None
+    needs = {PROOF: not model.check.tolerance.is_empty, LATENCY: model.check.max_latency_ratio is not None}
+    params = {
+        "variant": str(variant),
+        "limits": model.check.plain,
+        "needs_proof": needs[PROOF],
+        "needs_latency": needs[LATENCY],
+    }
+    return Job(check, str(variant), params, {role: job for role, job in inputs.items() if needs.get(role, True)})
 
 
 def framework(model: Model) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Set
 from dataclasses import replace
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from modelbuild.release import lock
 
 if TYPE_CHECKING:
     from modelbuild.manifest import Manifest
+    from modelbuild.manifest.model import Source
 
 _MANIFESTS = frozenset({".yaml", ".yml"})
 
@@ -74,10 +76,8 @@ def _changed_entry(model: Model, then: Manifest) -> str | None:
 
 
 def _changed_file(model: Model, root: Path, changed: Set[Path], tracked: Set[Path]) -> str | None:
-    if not isinstance(model.source, PathSource):
-        return None
     try:
-        files = list(_files(model.source, root))
+        files = [*_files(model.source, root), *_data(model, root, changed)]
     except BuildError as error:  # whoever builds it will meet this
         return str(error)
     for path in files:
@@ -89,14 +89,24 @@ def _changed_file(model: Model, root: Path, changed: Set[Path], tracked: Set[Pat
     return None
 
 
-def _files(source: PathSource, root: Path) -> Iterator[Path]:
+def _files(source: Source, root: Path) -> Iterator[Path]:
     """What the manifest names of a model, and what the model itself names besides."""
+    if not isinstance(source, PathSource):
+        return
     from modelbuild.frontends.load import read_source
 
     own = root / source.path
     yield own
     yield from (root / file.where for file in source.data)
     yield from read_source(own).files
+
+
+def _data(model: Model, root: Path, changed: Set[Path]) -> Iterator[Path]:
+    """The examples that the manifest names for a model, those too that are gone: one less is another set."""
+    for given in (model.reference, model.calibration):
+        for pattern in given.data if given is not None else ():
+            yield from sorted(root.glob(pattern))
+            yield from sorted(path for path in changed if fnmatch(path.as_posix(), f"{root.as_posix()}/{pattern}"))
 
 
 def _changed_code(changed: Set[Path]) -> str | None:

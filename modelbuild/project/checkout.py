@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelbuild import __version__, amounts, digest
-from modelbuild.errors import BuildError
+from modelbuild.errors import BuildError, EnvironmentTrouble
 from modelbuild.memo import Memo
 from modelbuild.project import delivery, stamp
 from modelbuild.project.runs import Runs
@@ -24,7 +24,7 @@ from modelbuild.stages.event import unheard
 from modelbuild.stages.history import History
 from modelbuild.stages.key import Code, version_of
 from modelbuild.stages.look import Look
-from modelbuild.stages.names import PROOF, SUMMARY, TRACE
+from modelbuild.stages.names import LATENCY, PROOF, SUMMARY, TRACE
 from modelbuild.store import LocalStore
 
 if TYPE_CHECKING:
@@ -104,6 +104,7 @@ class Checkout:
         self.sources = Sources(manifest.root, self.cache, self._memo, offline=offline)
         self._environments: dict[tuple[tuple[str, ...], tuple[str, ...]], Digest] = {}
         self._models: dict[str, Digest] = {}
+        self._devices = {"CPU": True}
         self._touched: list[Variant] = []
         self._heard = threading.local()
         self._pool: Pool | None = None
@@ -246,6 +247,7 @@ class Checkout:
                 "model": self._asked(variant.model),
                 "variant": repr(variant),
                 "sources": [[file.name, file.sha256] for file in sources],
+                "reference": [[file.name, file.sha256] for file in self.sources.reference(self.model(variant))],
             }
         )
 
@@ -276,9 +278,12 @@ class Checkout:
     def make(self, variant: Variant) -> Made:
         """Build, prove and deliver a variant, as far as it is not there; what is delivered appears as a whole.
 
-        An artifact that is proved wrong is not delivered, and what lay there before stays.
+        An artifact that is proved wrong, or exceeds a limit of the manifest, is not delivered; what lay there before
+        stays.
         """
         artifact = self.artifact(variant)
+        if (lack := self._lacks(artifact)) is not None:
+            raise EnvironmentTrouble(f"{variant}: 'check' of the manifest cannot be answered: {lack}")
         timeout = self._timeout
         # Only in another process can be stopped what takes too long.
         is_alone = threading.current_thread() is threading.main_thread() and timeout is None
@@ -305,14 +310,41 @@ class Checkout:
     def _plan(self, variant: Variant, sources: Sequence[FetchedFile]) -> Artifact:
         from modelbuild import plan
 
-        return plan.artifact(self.model(variant), variant, sources)
+        model = self.model(variant)
+        return plan.artifact(model, variant, sources, self.sources.reference(model))
 
     def _jobs(self, artifact: Artifact) -> list[Job]:
         """All that is asked for an artifact; what is delivered comes last."""
         return [*self._before_delivery(artifact), artifact.package]
 
     def _before_delivery(self, artifact: Artifact) -> list[Job]:
-        return [*([artifact.prove] if self.can_prove else []), artifact.describe]
+        """Whatever runs an artifact comes first, so that one that fails is not delivered."""
+        found = [artifact.prove] if self.can_prove else []
+        if self.can_prove and self._is_here(artifact.measure.params["device"]):
+            found.append(artifact.measure)
+        if artifact.check is not None and self._lacks(artifact) is None:
+            found.append(artifact.check)
+        return [*found, artifact.describe]
+
+    def _lacks(self, artifact: Artifact) -> str | None:
+        """What this machine lacks to hold an artifact against the manifest's limits."""
+        check = self.model(artifact.variant).check
+        if check is None or not check.needs_proof:
+            return None
+        if not self.can_prove:
+            return "openvino and onnxruntime are not both installed: pip install 'modelbuild[prove]'"
+        device = artifact.variant.target.device
+        if check.max_latency_ratio is not None and not self._is_here(device):
+            return f"there is no {device} here to take the time on; build where there is one, or drop max_latency_ratio"
+        return None
+
+    def _is_here(self, device: str) -> bool:
+        """Whether the runtime finds ``device``; asked only where it is not surely there."""
+        if device not in self._devices:
+            from modelbuild.runtime.session import is_present
+
+            self._devices[device] = is_present(device)
+        return self._devices[device]
 
     def _note(self, artifact: Artifact, keys: Mapping[str, Digest], files: Mapping[str, tuple[int, str]]) -> None:
         code = self._code_of(artifact)
@@ -426,9 +458,15 @@ class Checkout:
             package,
             summary=build.content(artifact.describe, SUMMARY, look=look),
             proof=build.content(artifact.prove, PROOF, look=look) if self.can_prove else None,
+            latency=self._latency(artifact, build, look),
             jobs=[self._build.forecast(job, look=look) for job in self._jobs(artifact)],
         )
         reporting.note(Path(self._entry(variant)), said)
+
+    def _latency(self, artifact: Artifact, build: Build, look: Look) -> bytes | None:
+        if artifact.measure not in self._before_delivery(artifact):
+            return None
+        return build.content(artifact.measure, LATENCY, look=look)
 
     def _entry(self, variant: Variant) -> str:
         return f"{self.cache}/stamps/{delivery.place(variant)}.report.json"

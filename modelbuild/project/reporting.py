@@ -15,8 +15,9 @@ import msgspec
 from modelbuild import disk
 from modelbuild.manifest import Model, Variant
 from modelbuild.project import delivery, stamp
-from modelbuild.report.document import Artifact, File, Proof, Source, Stage, document, encode
+from modelbuild.report.document import Artifact, File, Source, Stage, document, encode
 from modelbuild.report.page import page
+from modelbuild.report.proof import Latency, Proof
 from modelbuild.report.summary import Summary
 
 if TYPE_CHECKING:
@@ -34,9 +35,16 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 def entry(
-    variant: Variant, source: Source, package: Answer, *, summary: bytes, proof: bytes | None, jobs: Iterable[Forecast]
+    variant: Variant,
+    source: Source,
+    package: Answer,
+    *,
+    summary: bytes,
+    proof: bytes | None,
+    latency: bytes | None,
+    jobs: Iterable[Forecast],
 ) -> Entry:
-    """``summary`` and ``proof`` are what those stages gave; ``jobs`` the last ones of all that was asked."""
+    """``summary``, ``proof`` and ``latency`` are what those stages gave; ``jobs`` the last ones of all asked for."""
     counted = msgspec.json.decode(summary, type=Summary)
     measured, notes = (None, (_UNPROVED,)) if proof is None else _proof(proof)
     blobs = {name.replace("model", variant.model): output.blob for name, output in package.record.outputs.items()}
@@ -46,7 +54,9 @@ def entry(
         files={name: File(sha256=blob.sha256, bytes=blob.size) for name, blob in sorted(blobs.items())},
         summary=counted,
         stages=tuple(_stages(jobs)),
+        pair=sum(blob.size for name, blob in blobs.items() if name.endswith((".xml", ".bin"))),
         proof=measured,
+        latencies=_latencies(latency),
         notes=(*counted.notes, *notes),
     )
     return Entry(artifact, source)
@@ -124,4 +134,9 @@ def _proof(content: bytes) -> tuple[Proof | None, tuple[str, ...]]:
     said: dict[str, Any] = json.loads(content)
     if not said["proved"]:
         return None, (f"not proved: {said['why']}",)
-    return Proof.of(said, against="onnxruntime"), ()
+    return Proof.read(said, against="onnxruntime"), ()
+
+
+def _latencies(content: bytes | None) -> tuple[Latency, ...]:
+    found = None if content is None else Latency.read(json.loads(content))
+    return () if found is None else (found,)

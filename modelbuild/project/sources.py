@@ -6,7 +6,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from modelbuild.errors import BuildError
-from modelbuild.fetch import FetchedFile, discard_wheels, fetch
+from modelbuild.fetch import FetchedFile, discard_wheels, fetch, given_files
 from modelbuild.project import stamp
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ class Sources:
         self._memo = memo
         self._offline = offline
         self._found: dict[str, tuple[FetchedFile, ...]] = {}
+        self._data: dict[tuple[str, ...], tuple[FetchedFile, ...]] = {}
         self._fetching = threading.Lock()
 
     def fetch(self, model: Model, progress: Progress | None = None) -> tuple[FetchedFile, ...]:
@@ -47,6 +48,14 @@ class Sources:
             self._found[model.id] = self._look(model, offline=True)
         return self._found[model.id]
 
+    def reference(self, model: Model) -> tuple[FetchedFile, ...]:
+        """What an artifact is held against its source on; nothing where the manifest names nothing."""
+        return self._given(model.reference.data) if model.reference is not None else ()
+
+    def calibration(self, model: Model) -> tuple[FetchedFile, ...]:
+        """What the ranges of activations are measured on."""
+        return self._given(model.calibration.data) if model.calibration is not None else ()
+
     def is_noted(self, model: Model) -> bool:
         """Whether all files are there, and are those that were noted last."""
         try:
@@ -56,7 +65,8 @@ class Sources:
 
     def known(self) -> list[Path]:
         """The files that were asked for."""
-        return [file.path for found in self._found.values() for file in found]
+        looked_at = (*self._found.values(), *self._data.values())
+        return [file.path for found in looked_at for file in found]
 
     def forget(self, model: Model, *, dry: bool) -> list[Path]:
         """Remove the note. What was fetched is kept: it takes a network to get it back."""
@@ -70,6 +80,11 @@ class Sources:
     def tidy(self) -> None:
         """Remove what only a run needs."""
         discard_wheels(self._into)
+
+    def _given(self, patterns: tuple[str, ...]) -> tuple[FetchedFile, ...]:
+        if patterns not in self._data:
+            self._data[patterns] = given_files(patterns, self._root, self._memo.of)
+        return self._data[patterns]
 
     def _look(self, model: Model, offline: bool, progress: Progress | None = None) -> tuple[FetchedFile, ...]:
         digest_of = self._memo.of

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -11,6 +10,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from modelbuild.errors import SourceError
+from modelbuild.report.proof import Latency, Proof
 from modelbuild.report.summary import Natural, Summary
 
 FORMAT: Literal[1] = 1
@@ -46,28 +46,6 @@ class Stage(_Entry, frozen=True, kw_only=True):
     seconds: Annotated[float, Meta(ge=0)]
 
 
-class Proof(_Entry, frozen=True, kw_only=True):
-    """How far the worst output is from what the source model answers; null where that is no number."""
-
-    worst_output: str
-    max_abs: Annotated[float | None, Meta(description="the largest difference between two elements")]
-    mean_abs: Annotated[float | None, Meta(description="the mean difference of two elements")]
-    max_rel_to_peak: Annotated[
-        float | None, Meta(description="the largest difference, as a part of the largest number of the output")
-    ]
-    against: Annotated[str, Meta(description="what ran the source model")]
-
-    @classmethod
-    def of(cls, said: Mapping[str, Any], *, against: str) -> Proof | None:
-        """What the stage ``prove`` wrote down; None where it found nothing to compare."""
-        if not said["proved"]:
-            return None
-        worst = said["outputs"][said["worst"]]
-        measured = {name: worst[name] for name in ("max_abs", "mean_abs", "max_rel_to_peak")}
-        numbers = {name: number if math.isfinite(number) else None for name, number in measured.items()}
-        return cls(worst_output=said["worst"], **numbers, against=against)
-
-
 class Artifact(_Entry, frozen=True, kw_only=True):
     """One model built for one target in one precision, or what came of trying."""
 
@@ -79,7 +57,9 @@ class Artifact(_Entry, frozen=True, kw_only=True):
     files: Annotated[dict[str, File], Meta(description="what was delivered, by name")] = {}
     summary: Summary | None = None
     stages: Annotated[tuple[Stage, ...], Meta(description="in the order in which they run")] = ()
+    pair: Annotated[Natural | None, Meta(description="bytes of the IR, delivered or not")] = None
     proof: Proof | None = None
+    latencies: Annotated[tuple[Latency, ...], Meta(description="on the devices that were there")] = ()
     notes: tuple[str, ...] = ()
     errors: Annotated[tuple[str, ...], Meta(description="why it failed, the gist first")] = ()
 

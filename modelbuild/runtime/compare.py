@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +19,8 @@ class Difference:
 
     ``problem`` says why the two cannot be compared at all, empty if they can; everything else is then infinite.
     ``misplaced`` counts elements that are NaN or an infinity in one of the two, or another infinity, and strings and
-    booleans that differ. ``cosine`` is 1 for two arrays of zeros.
+    booleans that differ. ``cosine`` is 1 for two arrays of zeros. Of ``rows`` (all axes but the last, where that has a
+    choice of elements) the largest element stands at the same place in ``agreeing``.
     """
 
     max_abs: float
@@ -26,12 +28,19 @@ class Difference:
     peak: float
     cosine: float
     misplaced: int
+    rows: int = 0
+    agreeing: int = 0
     problem: str = ""
 
     @property
     def max_rel_to_peak(self) -> float:
         """The greatest difference, as a part of the greatest number of the reference."""
         return self.max_abs / max(self.peak, QUIET_PEAK)
+
+    @property
+    def top1(self) -> float | None:
+        """The part of the rows that agree on where the largest element is; None where there is nothing to choose."""
+        return self.agreeing / self.rows if self.rows else None
 
     def within(self, tolerance: float) -> bool:
         """Whether nothing is misplaced and no difference exceeds ``tolerance`` times the peak."""
@@ -47,10 +56,32 @@ def compare(got: Array, want: Array) -> Difference:
         return _incomparable(f"element type {types[0]}, {types[1]} expected")
     if types[1] in {ElementType.string, ElementType.boolean}:
         return Difference(0.0, 0.0, 1.0, 1.0, int(np.count_nonzero(got != want)))
-    return _measure(got.astype(np.float64).reshape(-1), want.astype(np.float64).reshape(-1))
+    return _measure(got.astype(np.float64).reshape(-1), want.astype(np.float64).reshape(-1), *_votes(got, want))
 
 
-def _measure(got: Array, want: Array) -> Difference:
+def over(differences: Sequence[Difference]) -> Difference:
+    """What holds for an output over several examples: the worst of each, the mean of means, the sum of counts."""
+    return Difference(
+        max_abs=max(one.max_abs for one in differences),
+        mean_abs=sum(one.mean_abs for one in differences) / len(differences),
+        peak=max(one.peak for one in differences),
+        cosine=min(one.cosine for one in differences),
+        misplaced=sum(one.misplaced for one in differences),
+        rows=sum(one.rows for one in differences),
+        agreeing=sum(one.agreeing for one in differences),
+        problem=next((one.problem for one in differences if one.problem), ""),
+    )
+
+
+def _votes(got: Array, want: Array) -> tuple[int, int]:
+    """How many rows there are in which one element may be the largest, and in how many both say the same one."""
+    if want.ndim == 0 or want.shape[-1] < 2:
+        return 0, 0
+    same = got.argmax(-1) == want.argmax(-1)
+    return same.size, int(np.count_nonzero(same))
+
+
+def _measure(got: Array, want: Array, rows: int, agreeing: int) -> Difference:
     finite = np.isfinite(got) & np.isfinite(want)
     equal = (got == want) | (np.isnan(got) & np.isnan(want))
     misplaced = int(np.count_nonzero(~finite & ~equal))
@@ -64,6 +95,8 @@ def _measure(got: Array, want: Array) -> Difference:
         peak=peak,
         cosine=_cosine(got, want, peak),
         misplaced=misplaced,
+        rows=rows,
+        agreeing=agreeing,
     )
 
 
@@ -77,4 +110,4 @@ def _cosine(got: Array, want: Array, peak: float) -> float:
 
 
 def _incomparable(problem: str) -> Difference:
-    return Difference(np.inf, np.inf, 0.0, 0.0, 0, problem)
+    return Difference(np.inf, np.inf, 0.0, 0.0, 0, problem=problem)

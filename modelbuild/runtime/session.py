@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, Self
@@ -18,20 +19,21 @@ from modelbuild.tensor.packing import pack, unpack
 from modelbuild.tensor.shape import Dim, Expr, Shape
 
 _COMBINATIONS = frozenset({"AUTO", "BATCH", "HETERO", "MULTI"})
+_FAST = {"PERFORMANCE_HINT": "LATENCY"}
 
 
 class Session:
-    """A model compiled for a device, computing in single precision where the device can.
+    """A model compiled for a device: to be right, in single precision where the device can, or ``fast``.
 
     ``inputs`` and ``outputs`` are known by the first of their names; :meth:`run` takes and gives all of them.
     """
 
-    def __init__(self, xml: Path, device: str = "CPU") -> None:
+    def __init__(self, xml: Path, device: str = "CPU", *, fast: bool = False) -> None:
         core = _core()
         _expect_device(core.available_devices, device)
         try:
             model = core.read_model(xml)
-            self._compiled = core.compile_model(model, device, _options(core, device))
+            self._compiled = core.compile_model(model, device, _FAST if fast else _exact(core, device))
         except RuntimeError as error:
             raise StageError(f"{xml}: {device} does not take the model: {_reason(error)}") from error
         self._xml = xml
@@ -46,16 +48,30 @@ class Session:
 
         Raises ``ValueError`` for feeds that are not the model's inputs, :class:`StageError` where the runtime fails.
         """
-        arrays = match(feeds, self.input_names)
-        tensors = [_to_tensor(a, fact.dtype) for a, fact in zip(arrays, self.inputs.values(), strict=True)]
-        try:
-            for i, tensor in enumerate(tensors):
-                self._request.set_input_tensor(i, tensor)
-            self._request.infer()
-        except RuntimeError as error:
-            raise StageError(f"{self._xml}: the model does not run: {_reason(error)}") from error
+        self.feed(feeds)
+        self.infer()
         results = [_from_tensor(self._request.get_output_tensor(i)) for i in range(len(self.output_names))]
         return {name: array for names, array in zip(self.output_names, results, strict=True) for name in names}
+
+    def feed(self, feeds: Mapping[str, Array]) -> None:
+        """Lay the inputs of the next runs ready; raises as `run` does."""
+        arrays = match(feeds, self.input_names)
+        tensors = [_to_tensor(a, fact.dtype) for a, fact in zip(arrays, self.inputs.values(), strict=True)]
+        with self._explained():
+            for i, tensor in enumerate(tensors):
+                self._request.set_input_tensor(i, tensor)
+
+    def infer(self) -> None:
+        """Run once on what was laid ready."""
+        with self._explained():
+            self._request.infer()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except RuntimeError as error:
+            raise StageError(f"{self._xml}: the model does not run: {_reason(error)}") from error
 
     def reset(self) -> Self:
         """Give variables their first content again."""
@@ -84,7 +100,23 @@ def _expect_device(available: Iterable[str], device: str) -> None:
             raise EnvironmentTrouble(f"there is no device {name} here; there is {', '.join(available)}")
 
 
-def _options(core: Any, device: str) -> dict[str, str]:
+def is_present(device: str) -> bool:
+    """Whether the machine has ``device``, and the runtime a plugin for it."""
+    try:
+        _expect_device(_core().available_devices, device)
+    except EnvironmentTrouble:
+        return False
+    return True
+
+
+def full_name(device: str) -> str:
+    """What the maker calls a device; of a combination, what the runtime does."""
+    if device.partition(":")[0] in _COMBINATIONS:
+        return device
+    return str(_core().get_property(device, "FULL_DEVICE_NAME")).strip()
+
+
+def _exact(core: Any, device: str) -> dict[str, str]:
     """Single precision, unless the device knows no such hint; combinations hand it on to those that do."""
     hint = "INFERENCE_PRECISION_HINT"
     if device.partition(":")[0] in _COMBINATIONS or hint in core.get_property(device, "SUPPORTED_PROPERTIES"):

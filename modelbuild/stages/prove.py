@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from modelbuild.errors import ProofFailed, StageError
 from modelbuild.stages.inputs import Inputs
-from modelbuild.stages.names import BIN, IR, MODEL, PROOF, XML
+from modelbuild.stages.names import IR, MODEL, PROOF
 from modelbuild.stages.outputs import Outputs
+from modelbuild.stages.pairs import appetite, pair
 from modelbuild.stages.specs import read_spec
 from modelbuild.stages.stage import Params, stage
 from modelbuild.tensor.fact import Fact
@@ -27,6 +28,8 @@ from modelbuild.tensor.shape import Expr, bounds
 if TYPE_CHECKING:
     from modelbuild.manifest.model import InputSpec
     from modelbuild.runtime.compare import Difference
+    from modelbuild.runtime.reference import Reference
+    from modelbuild.runtime.session import Session
     from modelbuild.tensor.dtype import Array, Ints
     from modelbuild.tensor.shape import Shape
 
@@ -44,11 +47,6 @@ class _Unproved(Exception):
     """The source gives nothing to compare with."""
 
 
-def _appetite(size: int) -> int:
-    """Both runtimes hold the weights in their own form, and the results of all layers."""
-    return (512 << 20) + 6 * size
-
-
 @stage(
     "prove",
     code=(
@@ -56,88 +54,140 @@ def _appetite(size: int) -> int:
         "modelbuild.manifest.model",
         "modelbuild.runtime",
         "modelbuild.stages.names",
+        "modelbuild.stages.pairs",
         "modelbuild.stages.specs",
         "modelbuild.tensor",
     ),
     versions=("ml_dtypes", "numkong", "numpy", *NEEDS),
-    memory=_appetite,
+    memory=appetite,
 )
 def prove(inputs: Inputs, params: Params, out: Outputs) -> None:
     """Differences are reported, not judged, but an artifact that does not run or gives other shapes or types fails.
 
     So does one of ``precision`` FP32 that has NaNs and infinities in other places. ``inputs`` of params is what the
-    manifest says of them; what it has done to them is done to what the source is fed with.
+    manifest says of them; what it has done to them is done to what the source is fed with. Both are run on at most
+    ``samples`` examples of the files of the roles ``reference``, or on noise if there are none.
     """
     specs = {spec.name: spec for spec in map(read_spec, params["inputs"])}
-    with TemporaryDirectory() as folder:
-        xml = Path(folder, XML)
-        for name in (XML, BIN):
-            Path(folder, name).symlink_to(inputs.path(IR, name))
-        said = _compare(xml, inputs.path(MODEL), specs, params["precision"])
+    examples = [inputs.path(role) for role in params["reference"]]
+    with pair(inputs, IR) as xml:
+        trial = _Trial(inputs.path(MODEL), specs, examples, params["samples"])
+        said = _compare(xml, trial, params["precision"])
     out.write(PROOF, f"{json.dumps(said, indent=2, sort_keys=True)}\n".encode())
 
 
-def _compare(xml: Path, source: Path, specs: Mapping[str, InputSpec], precision: str) -> dict[str, Any]:
-    from modelbuild.runtime.compare import compare
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """What an artifact is held against, and on what: files of ``examples``, or noise."""
+
+    source: Path
+    specs: Mapping[str, InputSpec]
+    examples: Sequence[Path]
+    samples: int
+
+
+def _compare(xml: Path, trial: _Trial, precision: str) -> dict[str, Any]:
+    from modelbuild.runtime.compare import compare, over
     from modelbuild.runtime.session import Session
 
     try:
         session = Session(xml)
     except StageError as error:
         raise ProofFailed(f"the runtime does not load what was made: {error}") from error
+    differences: dict[str, list[Difference]] = {}
+    count, shapes = 0, {}
     try:
-        feeds, wanted = _answers(source, session.inputs, specs)
+        for feeds, wanted in _answers(trial, session.inputs):
+            count, shapes = count + 1, {name: list(array.shape) for name, array in feeds.items()}
+            given = _run(session, feeds)
+            for name in wanted.keys() & given.keys():
+                differences.setdefault(name, []).append(compare(given[name], wanted[name]))
     except _Unproved as why:
         return {"proved": False, "why": str(why)}
-    try:
-        given = session.run(feeds)
-    except StageError as error:
-        raise ProofFailed(f"the runtime does not run what was made: {error}") from error
-    found = {name: compare(given[name], array) for name, array in wanted.items() if name in given}
-    if not found:
+    if not differences:
         return {"proved": False, "why": "no output of the artifact is one of the source model"}
+    found = {name: over(several) for name, several in sorted(differences.items())}
     _judge(found, precision)
     worst = max(found, key=lambda name: found[name].max_rel_to_peak)
     return {
         "proved": True,
-        "inputs": {name: list(array.shape) for name, array in feeds.items()},
+        "examples": count,
+        "on": "reference" if trial.examples else "noise",
+        "inputs": shapes,
         "outputs": {name: _plain(difference) for name, difference in found.items()},
         "worst": worst,
         "max_rel_to_peak": found[worst].max_rel_to_peak,
     }
 
 
-def _answers(
-    source: Path, wanted: Mapping[str, Fact], specs: Mapping[str, InputSpec]
-) -> tuple[dict[str, Array], dict[str, Array]]:
-    """Inputs of a shape that the source model takes, and its answers to them.
+def _run(session: Session, feeds: Mapping[str, Array]) -> dict[str, Array]:
+    try:
+        return session.reset().run(feeds)
+    except StageError as error:
+        raise ProofFailed(f"the runtime does not run what was made: {error}") from error
 
-    What the artifact does not take is nothing that it reads, or a state of which it begins with zeros: zeros it is.
-    """
-    from modelbuild.runtime.inputs import make
-    from modelbuild.runtime.prepare import delivered, for_source
+
+def _answers(trial: _Trial, wanted: Mapping[str, Fact]) -> Iterator[tuple[dict[str, Array], dict[str, Array]]]:
+    """Inputs that the source model takes, and its answers to them."""
     from modelbuild.runtime.reference import Reference
 
     try:
-        reference = Reference(source)
+        reference = Reference(trial.source)
     except StageError as error:
         raise _Unproved(f"the source model cannot be run: {error.args[0].rpartition(': ')[2]}") from error
     if not wanted.keys() <= reference.inputs.keys():
         raise _Unproved("it begins in the middle of the source model")
+    frozen = {name for name, spec in trial.specs.items() if spec.value is not None}
+    absent = {n: fact for n, fact in reference.inputs.items() if n not in wanted and n not in frozen}
+    if not trial.examples:
+        yield _on_noise(reference, wanted, absent, trial.specs)
+    for feeds in _given(trial, wanted):
+        shapes = {n: _closed(n, fact.shape or (), fact.shape or (), 1, {}) for n, fact in absent.items()}
+        yield feeds, _answer(reference, feeds, trial.specs, absent, shapes)
+
+
+def _answer(
+    reference: Reference,
+    feeds: Mapping[str, Array],
+    specs: Mapping[str, InputSpec],
+    absent: Mapping[str, Fact],
+    shapes: Mapping[str, Ints],
+) -> dict[str, Array]:
+    """What the source model answers; ``absent`` are its inputs that the artifact does not take.
+
+    They are nothing that it reads, or a state of which the artifact begins with zeros: zeros it is.
+    """
+    from modelbuild.runtime.prepare import for_source
+
+    zeros = {name: np.zeros(shapes[name], fact.dtype.numpy) for name, fact in absent.items()}
+    return reference.run({**for_source(feeds, specs, reference.inputs), **zeros})
+
+
+def _given(trial: _Trial, wanted: Mapping[str, Fact]) -> Iterator[dict[str, Array]]:
+    from modelbuild.runtime.examples import read_examples
+
+    every = (example for path in trial.examples for example in read_examples(path, wanted))
+    yield from islice(every, trial.samples)
+
+
+def _on_noise(
+    reference: Reference, wanted: Mapping[str, Fact], absent: Mapping[str, Fact], specs: Mapping[str, InputSpec]
+) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Noise of a shape that the source model takes."""
+    from modelbuild.runtime.inputs import make
+    from modelbuild.runtime.prepare import delivered
+
     if any(fact.shape is None for fact in wanted.values()):
         raise _Unproved("its inputs leave open how many axes they have")
     shapes_of_source = {
         name: delivered(fact.shape or (), specs.get(name)) for name, fact in reference.inputs.items() if name in wanted
     }
-    frozen = {name for name, spec in specs.items() if spec.value is not None}
-    absent = {n: fact for n, fact in reference.inputs.items() if n not in wanted and n not in frozen}
     shapes_of_source |= {name: fact.shape or () for name, fact in absent.items()}
     refusal: object = None
     for shapes in _candidates({**wanted, **absent}, shapes_of_source):
         feeds = make({name: Fact(fact.dtype, shapes[name]) for name, fact in wanted.items()}, seed=_SEED)
-        zeros = {name: np.zeros(shapes[name], fact.dtype.numpy) for name, fact in absent.items()}
         try:
-            return feeds, reference.run({**for_source(feeds, specs, reference.inputs), **zeros})
+            return feeds, _answer(reference, feeds, specs, absent, shapes)
         except (StageError, ValueError) as error:  # this shape is none for the model, the next may be
             refusal = str(error).partition(": ")[2] or error
     raise _Unproved(f"no shape was found that the source model takes; at last: {refusal}")
@@ -179,4 +229,4 @@ def _judge(found: Mapping[str, Difference], precision: str) -> None:
 def _plain(difference: Difference) -> dict[str, Any]:
     plain = asdict(difference)
     del plain["problem"]
-    return {**plain, "max_rel_to_peak": difference.max_rel_to_peak}
+    return {**plain, "max_rel_to_peak": difference.max_rel_to_peak, "top1": difference.top1}

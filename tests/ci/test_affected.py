@@ -106,6 +106,19 @@ def test_a_source_that_is_gone_affects_its_model(site: Site) -> None:
     assert since(site).keys() == {"one"}
 
 
+@pytest.mark.parametrize("change", ["edited", "gone"])
+def test_other_reference_inputs_affect_their_model(site: Site, change: str) -> None:
+    data = site.root / "data" / "a.npy"
+    data.parent.mkdir()
+    data.write_bytes(b"1")
+    site.models["two"]["reference"] = {"data": ["data/*.npy"]}
+    site.write()
+    commit(site.root)
+    assert since(site) == {}
+    data.write_bytes(b"2") if change == "edited" else data.unlink()
+    assert since(site) == {"two": "data/a.npy changed"}
+
+
 def test_a_file_that_git_does_not_know_affects_its_model(site: Site) -> None:
     site.add("own.local")
     commit(site.root)

@@ -335,10 +335,10 @@ def test_an_artifact_is_proved_once(site: Site, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.skipif(find_spec("openvino") is None or find_spec("onnxruntime") is None, reason="needs both runtimes")
-def test_runtimes_that_come_later_add_the_proof_alone(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runtimes_that_come_later_add_only_what_runs_the_artifact(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     build(site, "one@cpu:FP32")
     monkeypatch.setattr(Checkout, "can_prove", True)
-    assert build(site, "one@cpu:FP32") == ["prove one@cpu:FP32"]
+    assert build(site, "one@cpu:FP32") == ["prove one@cpu:FP32", "measure one@cpu:FP32"]
 
 
 def test_a_lost_note_for_the_report_is_made_again(site: Site) -> None:

@@ -10,7 +10,6 @@ from modelbuild.report.document import (
     SHIPPED,
     Artifact,
     File,
-    Proof,
     Report,
     Source,
     Stage,
@@ -20,6 +19,7 @@ from modelbuild.report.document import (
     json_schema,
     schema_text,
 )
+from modelbuild.report.proof import Proof
 from modelbuild.report.summary import Port, Summary
 
 SUMMARY = Summary(
@@ -35,6 +35,16 @@ SUMMARY = Summary(
 SOURCE = Source(framework="onnx", origin="net.onnx", files={"net.onnx": File(sha256="0" * 64, bytes=100)})
 
 
+def distance(**numbers: float) -> dict[str, float]:
+    """As the stage ``prove`` writes it."""
+    return {"max_abs": 1e-6, "mean_abs": 1e-8, "max_rel_to_peak": 1e-7, "cosine": 1.0, "top1": 1.0, **numbers}
+
+
+def proved(outputs: dict[str, dict[str, float]], worst: str = "y") -> Proof | None:
+    said = {"proved": True, "worst": worst, "outputs": outputs, "examples": 3, "on": "reference"}
+    return Proof.read(said, against="onnxruntime")
+
+
 def built(model: str, target: str = "cpu", precision: str = "FP32", max_abs: float = 1e-6) -> Artifact:
     return Artifact(
         model=model,
@@ -45,7 +55,7 @@ def built(model: str, target: str = "cpu", precision: str = "FP32", max_abs: flo
         files={"net.xml": File(sha256="1" * 64, bytes=1000), "net.bin": File(sha256="2" * 64, bytes=24)},
         summary=SUMMARY,
         stages=(Stage(name="load", seconds=0.5), Stage(name="emit", seconds=0.25)),
-        proof=Proof(worst_output="y", max_abs=max_abs, mean_abs=1e-8, max_rel_to_peak=1e-7, against="onnxruntime"),
+        proof=proved({"y": distance(max_abs=max_abs)}),
     )
 
 
@@ -107,20 +117,19 @@ def test_the_schema_refuses_what_is_no_digest() -> None:
         jsonschema.validate(content, json_schema())
 
 
-def test_a_proof_is_that_of_the_worst_output() -> None:
-    numbers = {"max_abs": 0.5, "mean_abs": 0.1, "peak": 5.0, "cosine": 1.0, "misplaced": 0, "max_rel_to_peak": 0.1}
-    said = {"proved": True, "worst": "b", "outputs": {"a": {**numbers, "max_abs": 9.0}, "b": numbers}}
-    assert Proof.of(said, against="onnxruntime") == Proof(
-        worst_output="b", max_abs=0.5, mean_abs=0.1, max_rel_to_peak=0.1, against="onnxruntime"
-    )
+def test_a_proof_is_that_of_the_worst_output_and_knows_all_of_them() -> None:
+    found = proved({"a": distance(max_abs=9.0), "b": distance(max_abs=0.5)}, worst="b")
+    assert found is not None
+    assert (found.worst_output, found.max_abs) == ("b", 0.5)
+    assert found.outputs["a"].max_abs == 9.0
+    assert (found.examples, found.on, found.against) == (3, "reference", "onnxruntime")
 
 
 def test_an_endless_difference_is_no_number() -> None:
-    worst = {"max_abs": float("inf"), "mean_abs": 0.5, "max_rel_to_peak": float("nan")}
-    found = Proof.of({"proved": True, "worst": "y", "outputs": {"y": worst}}, against="onnxruntime")
+    found = proved({"y": distance(max_abs=float("inf"), mean_abs=0.5, max_rel_to_peak=float("nan"))})
     assert found is not None
     assert (found.max_abs, found.mean_abs, found.max_rel_to_peak) == (None, 0.5, None)
 
 
 def test_what_could_not_be_compared_is_no_proof() -> None:
-    assert Proof.of({"proved": False, "why": "the source model cannot be run"}, against="onnxruntime") is None
+    assert Proof.read({"proved": False, "why": "the source model cannot be run"}, against="onnxruntime") is None

@@ -7,8 +7,9 @@ from html.parser import HTMLParser
 
 import pytest
 
-from modelbuild.report.document import Artifact, File, Proof, Report, Source, Stage, decode, document, encode
+from modelbuild.report.document import Artifact, File, Report, Source, Stage, decode, document, encode
 from modelbuild.report.page import page
+from modelbuild.report.proof import Proof
 from modelbuild.report.summary import Port, Summary
 
 EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>&amp;"
@@ -40,6 +41,14 @@ def artifact(model: str, target: str = "cpu", precision: str = "FP32", **given: 
 def source(origin: str = "net.onnx", license_: str | None = "MIT", tags: tuple[str, ...] = ()) -> Source:
     files = {"net.onnx": File(sha256="a" * 64, bytes=100)}
     return Source(framework="onnx", origin=origin, files=files, license=license_, tags=tags)
+
+
+def proof(output: str = "y", against: str = "onnxruntime", **numbers: float | None) -> Proof:
+    known = {"max_abs": 0.5, "mean_abs": 0.1, "max_rel_to_peak": 1e-3, "cosine": 0.9999, "top1": 1.0, **numbers}
+    said = {"proved": True, "worst": output, "outputs": {output: known}, "examples": 1, "on": "noise"}
+    made = Proof.read(said, against=against)
+    assert made is not None
+    return made
 
 
 class Reader(HTMLParser):
@@ -87,8 +96,7 @@ def test_a_model_is_a_row_and_a_variant_a_column() -> None:
 
 
 def test_a_cell_tells_size_time_and_difference() -> None:
-    proof = Proof(worst_output="y", max_abs=0.5, mean_abs=0.1, max_rel_to_peak=1.23e-6, against="onnxruntime")
-    found = text_of(document([artifact("a", proof=proof)], {"a": source()}))
+    found = text_of(document([artifact("a", proof=proof(max_rel_to_peak=1.23e-6))], {"a": source()}))
     assert "1.50 MB" in found
     assert "0.75 s" in found
     assert "Δ 1.2e-06" in found
@@ -140,11 +148,11 @@ def test_a_note_that_holds_for_some_says_for_which() -> None:
 
 
 def test_names_from_outside_are_text() -> None:
-    proof = Proof(worst_output=EVIL, max_abs=1.0, mean_abs=None, max_rel_to_peak=1.0, against=EVIL)
+    measured = proof(EVIL, EVIL)
     evil = [
         artifact(
             EVIL,
-            proof=proof,
+            proof=measured,
             notes=(EVIL,),
             stages=(Stage(name=EVIL, seconds=1.0),),
             summary=summary(EVIL, **{EVIL: 1}),

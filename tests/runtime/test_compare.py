@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from modelbuild.runtime.compare import Difference, compare
+from modelbuild.runtime.compare import Difference, compare, over
 
 
 def difference(got: Any, want: Any, dtype: str = "f4") -> Difference:
@@ -15,7 +15,7 @@ def difference(got: Any, want: Any, dtype: str = "f4") -> Difference:
 
 def test_equal_arrays_do_not_differ() -> None:
     found = difference([1, -2, 0], [1, -2, 0])
-    assert found == Difference(max_abs=0, mean_abs=0, peak=2, cosine=found.cosine, misplaced=0)
+    assert found == Difference(0, 0, peak=2, cosine=found.cosine, misplaced=0, rows=1, agreeing=1)
     assert math.isclose(found.cosine, 1)
     assert found.within(0)
 
@@ -78,3 +78,18 @@ def test_large_integers_keep_their_difference() -> None:
 
 def test_arrays_without_elements_are_equal() -> None:
     assert difference([], []).within(0)
+
+
+def test_rows_agree_where_their_largest_element_is_the_same() -> None:
+    found = difference([[1, 3, 2], [5, 4, 0]], [[0, 9, 1], [4, 5, 0]])
+    assert (found.rows, found.agreeing, found.top1) == (2, 1, 0.5)
+
+
+def test_where_there_is_nothing_to_choose_nobody_agrees() -> None:
+    assert difference([[1], [2]], [[1], [2]]).top1 is None
+
+
+def test_over_several_examples_the_worst_counts() -> None:
+    good, bad = difference([[1, 2]], [[1, 2]]), difference([[2, 1]], [[1, 2]])
+    found = over([good, bad])
+    assert (found.max_abs, found.mean_abs, found.cosine, found.top1) == (1.0, 0.5, bad.cosine, 0.5)

@@ -12,7 +12,7 @@ import pytest
 from sites import write_model
 
 from modelbuild.convert import convert_model, save_model
-from modelbuild.errors import ProofFailed
+from modelbuild.errors import ProofFailed, SourceError
 from modelbuild.manifest.model import InputSpec, Transform
 from modelbuild.stages import Build, FileInput, Inputs, Job, Outputs, Params, stage
 from modelbuild.stages.names import BIN, IR, MODEL, PROOF, XML
@@ -63,9 +63,18 @@ class Bench:
         write_model(self.made)
         write_model(self.source)
 
-    def prove(self, *, precision: str = "FP32", instead: str = "", shape: list[str] | None = None) -> dict[str, Any]:
+    def prove(
+        self,
+        *examples: Path,
+        precision: str = "FP32",
+        instead: str = "",
+        shape: list[str] | None = None,
+        samples: int = 100,
+    ) -> dict[str, Any]:
         ir = Job(toy_ir, "m", {"instead": instead, "shape": shape}, {MODEL: FileInput(self.made)})
-        job = Job(prove, "m", {"precision": precision, "inputs": []}, {IR: ir, MODEL: FileInput(self.source)})
+        files = {f"reference:{path.name}": FileInput(path) for path in examples}
+        params = {"precision": precision, "inputs": [], "reference": list(files), "samples": samples}
+        job = Job(prove, "m", params, {IR: ir, MODEL: FileInput(self.source), **files})
         said: dict[str, Any] = json.loads(self.build.content(job, PROOF))
         return said
 
@@ -96,7 +105,8 @@ def test_what_is_done_to_an_input_is_done_for_the_source_too(tmp_path: Path) -> 
     build = Build.open(tmp_path / "cache")
     found = {}
     for what, inputs in ("said", [plain_spec(spec)]), ("unsaid", [plain_spec(replace(spec, mean=()))]):
-        job = Job(prove, "m", {"precision": "FP32", "inputs": inputs}, {IR: ir, MODEL: source})
+        params = {"precision": "FP32", "inputs": inputs, "reference": [], "samples": 1}
+        job = Job(prove, "m", params, {IR: ir, MODEL: source})
         found[what] = json.loads(build.content(job, PROOF))["max_rel_to_peak"]
     assert found["said"] < 1e-5
     assert found["unsaid"] > 0.01
@@ -125,10 +135,41 @@ def stateful_ir(inputs: Inputs, params: Params, out: Outputs) -> None:
 def test_a_state_of_the_artifact_is_zeros_for_the_source(tmp_path: Path) -> None:
     source = FileInput(pictures.write_sum(tmp_path / "m.onnx"))
     ir = Job(stateful_ir, "m", {}, {MODEL: source})
-    job = Job(prove, "m", {"precision": "FP32", "inputs": []}, {IR: ir, MODEL: source})
+    params = {"precision": "FP32", "inputs": [], "reference": [], "samples": 1}
+    job = Job(prove, "m", params, {IR: ir, MODEL: source})
     said = json.loads(Build.open(tmp_path / "cache").content(job, PROOF))
     assert (sorted(said["inputs"]), sorted(said["outputs"])) == (["a", "n"], ["y"])
     assert said["max_rel_to_peak"] < 1e-6
+
+
+def test_noise_is_one_example(bench: Bench) -> None:
+    said = bench.prove()
+    assert (said["examples"], said["on"]) == (1, "noise")
+
+
+def test_given_examples_are_run_instead_of_noise(bench: Bench, tmp_path: Path) -> None:
+    np.save(tmp_path / "few.npy", np.ones((2, 5, 8), np.float32))
+    np.savez(tmp_path / "more.npz", x=np.zeros((3, 1, 8), np.float32))
+    said = bench.prove(tmp_path / "few.npy", tmp_path / "more.npz")
+    assert (said["examples"], said["on"], said["outputs"]["y"]["rows"]) == (5, "reference", 2 * 5 + 3)
+
+
+def test_no_more_examples_are_run_than_asked_for(bench: Bench, tmp_path: Path) -> None:
+    np.save(tmp_path / "few.npy", np.ones((9, 5, 8), np.float32))
+    assert bench.prove(tmp_path / "few.npy", samples=4)["examples"] == 4
+
+
+def test_an_example_that_does_not_fit_is_named(bench: Bench, tmp_path: Path) -> None:
+    np.save(tmp_path / "odd.npy", np.ones((5, 7), np.float32))
+    with pytest.raises(SourceError, match=r"odd\.npy: input 'x' takes .*found an array of \[5, 7\]"):
+        bench.prove(tmp_path / "odd.npy")
+
+
+def test_it_is_told_how_often_the_largest_element_is_the_same(bench: Bench, tmp_path: Path) -> None:
+    np.save(tmp_path / "rows.npy", np.eye(8, dtype=np.float32))
+    assert bench.prove(tmp_path / "rows.npy")["outputs"]["y"]["top1"] == 1.0
+    write_model(bench.source, scale=-2.0)
+    assert bench.prove(tmp_path / "rows.npy")["outputs"]["y"]["top1"] < 1.0
 
 
 def test_bounds_of_the_artifact_hold(bench: Bench) -> None:
