@@ -59,14 +59,14 @@ def by_definition(given: dict[str, Array | None], gate: Array, linear: Array) ->
     """What the best expert of each token makes of it, from the two layers ``[expert, token, inner]``."""
     gate, linear = np.minimum(gate, 1.5), np.clip(linear, -1.5, 1.5)
     hidden = gate / (1 + np.exp(-1.702 * gate)) * (linear + 1)
-    made = hidden @ turned(given["fc2"]) + given["b2"][:, None]  # type: ignore[index]
+    made = np.asarray(hidden @ turned(given["fc2"]) + given["b2"][:, None])  # type: ignore[index]
     best = np.asarray(given["router"]).argmax(1)
     return np.asarray(made[best, np.arange(TOKENS)], np.float32)
 
 
 def turned(weights: Array | None) -> Array:
     assert weights is not None
-    return np.swapaxes(weights, 1, 2)
+    return np.asarray(np.swapaxes(weights, 1, 2))
 
 
 @pytest.mark.parametrize("fusion", [0, 2])

@@ -7,8 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from answers import MICROSOFT, Use
+from answers import check as check_on_runtime
 from one_node import Inputs, by_onnxruntime, computed, model, translated
 
+from modelbuild import ops
 from modelbuild.errors import SourceError, UnsupportedModel
 from modelbuild.tensor.dtype import Array
 
@@ -103,33 +106,98 @@ def test_the_batch_may_come_first(operator: str, tmp_path: Path) -> None:
         np.testing.assert_allclose(have, want.transpose(1, 0, 2), rtol=1e-4)
 
 
+# --- step by step ----------------------------------------------------------------------------------------------------
+
+HOLES = {2: numbers(2, 3 * HIDDEN), 1: numbers(1, 3 * HIDDEN)}
+LENGTHS = np.array([2, TIME], np.int32)
+
+
+def spelled_out(operator: str, given: Inputs, folder: Path, *, free: bool, **attributes: Any) -> None:
+    """Also on OpenVINO's runtime: no sequence operation can say this."""
+    inputs = {"x": numbers(TIME, BATCH, INPUT), **given}
+    outputs = ("y", "h_last", "c_last") if operator == "LSTM" else ("y", "h_last")
+    use = Use(
+        operator, "", inputs, {"hidden_size": HIDDEN, **attributes}, outputs,
+        [n for n, v in given.items() if v is not None], symbolic=free, opset=14,
+    )  # fmt: skip
+    check_on_runtime(use, folder)
+    assert any(isinstance(n.op, ops.TensorIterator) for n in use.graph(folder))
+
+
+@pytest.mark.parametrize("free", [False, True])
+@pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["whole", "lengths"])
+@pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
+def test_gates_may_see_the_cell(direction: str, lengths: Array | None, tmp_path: Path, *, free: bool) -> None:
+    count = 2 if direction == "bidirectional" else 1
+    given = {**weights("LSTM", count), "lens": lengths, **states("LSTM", count), "p": HOLES[count]}
+    spelled_out("LSTM", given, tmp_path, free=free, direction=direction, clip=0.7)
+
+
+def test_holes_that_see_nothing_cost_nothing(tmp_path: Path) -> None:
+    nothing = np.zeros((1, 3 * HIDDEN), np.float32)
+    given = {**weights("LSTM"), "lens": None, "h": None, "c": None, "p": nothing}
+    check("LSTM", given, tmp_path)
+    graph = translated(model("LSTM", {"x": numbers(TIME, BATCH, INPUT)}, given, opset=14), tmp_path)
+    assert any(isinstance(n.op, ops.LSTMSequence) for n in graph)
+
+
+def test_what_is_taken_in_is_forgotten(tmp_path: Path) -> None:
+    spelled_out("LSTM", weights("LSTM"), tmp_path, free=False, input_forget=1)
+
+
 @pytest.mark.parametrize(
-    ("attributes", "why"),
-    [
-        ({"input_forget": 1}, "forget gate is tied"),
-        ({"activations": ["Affine", "Tanh", "Tanh"]}, "activations affine"),
-        (
-            {"direction": "bidirectional", "activations": ["Sigmoid", "Tanh", "Tanh", "Sigmoid", "Relu", "Tanh"]},
-            "different activations",
-        ),
-    ],
+    "name", ["Affine", "LeakyRelu", "ThresholdedRelu", "ScaledTanh", "Elu", "Softsign", "Softplus"]
 )
-def test_what_no_runtime_has_is_refused(attributes: dict[str, Any], why: str, tmp_path: Path) -> None:
-    count = 2 if "direction" in attributes else 1
+def test_activations_that_no_sequence_has(name: str, tmp_path: Path) -> None:
+    numbers = {} if name.startswith("Soft") else {"activation_alpha": [0.4], "activation_beta": [0.6]}
+    spelled_out("RNN", weights("RNN"), tmp_path, free=False, activations=[name], **numbers)
+
+
+@pytest.mark.parametrize("reset_last", [0, 1])
+def test_directions_may_differ_in_activations(reset_last: int, tmp_path: Path) -> None:
+    names = ["Sigmoid", "Tanh", "HardSigmoid", "Softsign"]
+    given = {**weights("GRU", 2), "lens": LENGTHS, **states("GRU", 2)}
+    attributes = {"direction": "bidirectional", "linear_before_reset": reset_last, "activations": names}
+    spelled_out("GRU", given, tmp_path, free=True, **attributes)
+
+
+def test_an_unknown_activation_is_refused(tmp_path: Path) -> None:
     x = {"x": numbers(TIME, BATCH, INPUT)}
-    with pytest.raises(UnsupportedModel, match=why):
-        translated(model("LSTM", x, weights("LSTM", count), opset=14, hidden_size=HIDDEN, **attributes), tmp_path)
-
-
-def test_peepholes_are_refused_unless_they_see_nothing(tmp_path: Path) -> None:
-    x, holes = {"x": numbers(TIME, BATCH, INPUT)}, np.zeros((1, 3 * HIDDEN), np.float32)
-    given = {**weights("LSTM"), "lens": None, "h": None, "c": None}
-    check("LSTM", {**given, "p": holes}, tmp_path)
-    with pytest.raises(UnsupportedModel, match="peepholes"):
-        translated(model("LSTM", x, {**given, "p": holes + 1}, opset=14, hidden_size=HIDDEN), tmp_path)
+    with pytest.raises(UnsupportedModel, match="activations cosine are not among affine"):
+        translated(model("RNN", x, weights("RNN"), opset=14, hidden_size=HIDDEN, activations=["Cosine"]), tmp_path)
 
 
 def test_weights_that_do_not_fit_are_named(tmp_path: Path) -> None:
     constants = {**weights("LSTM"), "w": numbers(1, 3 * HIDDEN + 1, INPUT)}
     with pytest.raises(SourceError, match="LSTM"):
         translated(model("LSTM", {"x": numbers(TIME, BATCH, INPUT)}, constants, opset=14, hidden_size=HIDDEN), tmp_path)
+
+
+# --- weights of eight bits -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("channels", [False, True])
+@pytest.mark.parametrize("signed", [False, True])
+def test_quantised_weights(tmp_path: Path, *, signed: bool, channels: bool) -> None:
+    """onnxruntime rounds the data to eight bits too: numbers up to one differ by some hundredths."""
+    directions, gates = 2, 4 * HIDDEN
+    some = np.random.default_rng(7)
+
+    def quantised(rows: int) -> tuple[Array, Array, Array]:
+        shape = (directions, gates) if channels else (directions,)
+        integers = some.integers(0, 256, (directions, rows, gates)) - (128 if signed else 0)
+        kind = np.int8 if signed else np.uint8
+        zeros = np.zeros(shape) if signed else np.full(shape, 128)
+        return integers.astype(kind), some.uniform(0.005, 0.01, shape).astype(np.float32), zeros.astype(kind)
+
+    (w, ws, wz), (r, rs, rz) = quantised(INPUT), quantised(HIDDEN)
+    given = {
+        "w": w, "r": r, "b": numbers(directions, 2 * gates), "lens": LENGTHS, **states("LSTM", directions), "p": None,
+        "ws": ws, "wz": wz, "rs": rs, "rz": rz,
+    }  # fmt: skip
+    attributes = {"direction": "bidirectional", "hidden_size": HIDDEN}
+    use = Use(
+        "DynamicQuantizeLSTM", MICROSOFT, {"x": numbers(TIME, BATCH, INPUT), **given}, attributes, ("y", "h_n", "c_n"),
+        [n for n, v in given.items() if v is not None], opset=14, loose=0.05,
+    )  # fmt: skip
+    check_on_runtime(use, tmp_path)

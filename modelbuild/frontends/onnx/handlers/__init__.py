@@ -32,6 +32,8 @@ FAMILIES: Final = (
     "microsoft_packed_weights",
     "microsoft_channels_last",
     "microsoft_experts",
+    "microsoft_recurrent",
+    "microsoft_packed_tokens",
     "microsoft_older",
     "qlinear",
     "signal",

@@ -15,10 +15,24 @@ import numpy as np
 from modelbuild import ops
 from modelbuild.frontends.handlers import Build, Floats, Ints, Strings
 from modelbuild.frontends.onnx.registry import onnx
+from modelbuild.frontends.onnx.steps import (
+    PARAMETERS,
+    PLAIN,
+    Activation,
+    Gates,
+    Step,
+    gru_step,
+    lstm_step,
+    over_time,
+    rnn_step,
+)
+from modelbuild.frontends.onnx.shapes import converted
 from modelbuild.graph import Value
 from modelbuild.ops.recurrent import ACTIVATIONS
+from modelbuild.tensor.dtype import ElementType
 
-_HARD_SIGMOID = (0.2, 0.5)
+Functions = tuple[Activation, ...]
+"""The activations of a direction."""
 
 
 @dataclass(frozen=True)
@@ -100,29 +114,52 @@ class _Layer:
         of_input, of_recurrence = self.build.node(ops.Split(2), self.b, self.build.scalar(1)).outputs
         return of_input, of_recurrence
 
-    def functions(self, default: Strings) -> tuple[Strings, Floats, Floats]:
-        """The activations of a direction with their parameters, where any of them has some.
+    def functions(self, default: Strings) -> list[Functions]:
+        """The activations of each direction.
 
         ONNX gives parameters one after the other to the activations that have some, of both directions.
         """
         names = tuple(name.lower() for name in self.activations) or default * self.directions
-        if unknown := sorted(set(names) - ACTIVATIONS):
-            known = ", ".join(sorted(ACTIVATIONS))
+        if unknown := sorted(set(names) - PLAIN.keys() - PARAMETERS.keys()):
+            known = ", ".join(sorted(PLAIN.keys() | PARAMETERS.keys()))
             raise self.build.refuse(f"its activations {', '.join(unknown)} are not among {known}")
-        alphas, betas = iter(self.alpha), iter(self.beta)
-        parameters = [
-            (next(alphas, _HARD_SIGMOID[0]), next(betas, _HARD_SIGMOID[1])) if name == "hardsigmoid" else (0.0, 0.0)
-            for name in names
-        ]
         count = len(default)
-        both = list(zip(names, parameters, strict=True))
-        if len(both) < count * self.directions:
+        if len(names) < count * self.directions:
             raise ValueError(f"{len(names)} activations, {count * self.directions} expected")
-        if self.directions == 2 and both[:count] != both[count : 2 * count]:
-            raise self.build.refuse("its directions have different activations")
-        if "hardsigmoid" not in names:
-            return names[:count], (), ()
-        return names[:count], tuple(a for a, _ in parameters[:count]), tuple(b for _, b in parameters[:count])
+        alphas, betas = iter(self.alpha), iter(self.beta)
+        made: list[Activation] = []
+        for name in names:
+            usual = PARAMETERS.get(name, ())
+            taken = zip((alphas, betas)[: len(usual)], usual, strict=True)
+            made.append(Activation(name, *(next(numbers, otherwise) for numbers, otherwise in taken)))
+        return [tuple(made[i * count : (i + 1) * count]) for i in range(self.directions)]
+
+    def is_one_operation(self, functions: list[Functions]) -> bool:
+        """Whether the runtime's sequence knows the activations, which it has in both directions alike."""
+        return len(set(functions)) == 1 and all(f.name in ACTIVATIONS for f in functions[0])
+
+    def spelled_out(
+        self, steps: list[Step], states: list[Value], biases: Value, kept: list[Value]
+    ) -> tuple[Value, ...]:
+        """:meth:`results` of one loop a direction; everything has its directions on axis 0, states on axis 1."""
+        build, live, made = self.build, self._live(), []
+        for i, step in enumerate(steps):
+            same = [_one(build, v, i, 0) for v in (self.w, biases, *kept)]
+            initial = tuple(_one(build, state, i, 1) for state in states)
+            backwards = i == 1 or self.way is ops.Direction.REVERSE
+            every, last = over_time(build, self.data, initial, same, live, step, backwards=backwards)
+            made.append([build(ops.Unsqueeze(), v, build.ints(1)) for v in (every, *last)])
+        return self.results(*(build(ops.Concat(1), *both) for both in zip(*made, strict=True)))
+
+    def _live(self) -> Value | None:
+        """Which steps of which sequences there are, ``[batch, time, 1]``, where lengths are given."""
+        if self.lengths is None:
+            return None
+        build = self.build
+        time = build(ops.Squeeze(), self._extent(1), build.ints(0))
+        places = build(ops.Range(ElementType.i64), build.scalar(0), time, build.scalar(1))
+        ends = build(ops.Unsqueeze(), converted(build, self.lengths, ElementType.i64), build.ints(1))
+        return build(ops.Unsqueeze(), build(ops.Less(), places, ends), build.ints(2))
 
     def results(self, every: Value, *states: Value) -> tuple[Value, ...]:
         """Y and the last states as ONNX has them."""
@@ -132,6 +169,10 @@ class _Layer:
             _transpose(self.build, every, 2, 1, 0, 3),
             *(_transpose(self.build, state, 1, 0, 2) for state in states),
         )
+
+
+def _one(build: Build, x: Value, direction: int, axis: int) -> Value:
+    return build(ops.Gather(), x, build.scalar(direction), build.scalar(axis))
 
 
 def _transpose(build: Build, x: Value, *order: int) -> Value:
@@ -150,17 +191,18 @@ def lstm(
         build, x, w, r, b, sequence_lens, activations, activation_alpha, activation_beta, clip, direction, hidden_size,
         layout,
     )  # fmt: skip
-    if p is not None and not _is_zero(p):
-        raise build.refuse("it has peepholes")
-    if input_forget:
-        raise build.refuse("its forget gate is tied to its input gate")
     functions = layer.functions(("sigmoid", "tanh", "tanh"))
+    states = [layer.state(initial_h), layer.state(initial_c)]
+    bias = build(ops.Add(), *layer.biases(4))
+    holes = [] if p is None or _is_zero(p) else [p]
+    if holes or input_forget or not layer.is_one_operation(functions):
+        steps = [lstm_step(Gates(f, clip), tied=bool(input_forget)) for f in functions]
+        return layer.spelled_out(steps, states, bias, [r, *holes])
     order = (2, 0, 3, 1)  # input, output, forget, cell -> forget, input, cell, output
-    op = ops.LSTMSequence(layer.hidden, *functions, clip=clip, direction=layer.way)
+    op = ops.LSTMSequence(layer.hidden, *_named(functions[0]), clip=clip, direction=layer.way)
     made = build.node(
-        op, layer.data, layer.state(initial_h), layer.state(initial_c), layer.all_lengths(),
-        layer.ordered(w, order), layer.ordered(r, order),
-        layer.ordered(build(ops.Add(), *layer.biases(4)), order),
+        op, layer.data, *states, layer.all_lengths(),
+        layer.ordered(w, order), layer.ordered(r, order), layer.ordered(bias, order),
     )  # fmt: skip
     return layer.results(*made.outputs)
 
@@ -178,18 +220,24 @@ def gru(
         build, x, w, r, b, sequence_lens, activations, activation_alpha, activation_beta, clip, direction, hidden_size,
         layout,
     )  # fmt: skip
+    functions = layer.functions(("sigmoid", "tanh"))
     of_input, of_recurrence = layer.biases(3)
+    apart: list[Value] = []
     if linear_before_reset:
         axis = build.scalar(1)
         wz, wr, wh = build.node(ops.Split(3), of_input, axis).outputs
         rz, rr, rh = build.node(ops.Split(3), of_recurrence, axis).outputs
-        bias = build(ops.Concat(1), build(ops.Add(), wz, rz), build(ops.Add(), wr, rr), wh, rh)
+        bias, apart = build(ops.Concat(1), build(ops.Add(), wz, rz), build(ops.Add(), wr, rr), wh), [rh]
     else:
         bias = build(ops.Add(), of_input, of_recurrence)
+    if not layer.is_one_operation(functions):
+        steps = [gru_step(Gates(f, clip), linear_before_reset=bool(linear_before_reset)) for f in functions]
+        return layer.spelled_out(steps, [layer.state(initial_h)], bias, [r, *apart])
     op = ops.GRUSequence(
-        layer.hidden, *layer.functions(("sigmoid", "tanh")), clip=clip, direction=layer.way,
+        layer.hidden, *_named(functions[0]), clip=clip, direction=layer.way,
         linear_before_reset=bool(linear_before_reset),
     )  # fmt: skip
+    bias = build(ops.Concat(1), bias, *apart) if apart else bias
     made = build.node(op, layer.data, layer.state(initial_h), layer.all_lengths(), w, r, bias)
     return layer.results(*made.outputs)
 
@@ -207,10 +255,21 @@ def rnn(
         build, x, w, r, b, sequence_lens, activations, activation_alpha, activation_beta, clip, direction, hidden_size,
         layout,
     )  # fmt: skip
-    op = ops.RNNSequence(layer.hidden, *layer.functions(("tanh",)), clip=clip, direction=layer.way)
+    functions = layer.functions(("tanh",))
     bias = build(ops.Add(), *layer.biases(1))
+    if not layer.is_one_operation(functions):
+        return layer.spelled_out([rnn_step(Gates(f, clip)) for f in functions], [layer.state(initial_h)], bias, [r])
+    op = ops.RNNSequence(layer.hidden, *_named(functions[0]), clip=clip, direction=layer.way)
     made = build.node(op, layer.data, layer.state(initial_h), layer.all_lengths(), w, r, bias)
     return layer.results(*made.outputs)
+
+
+def _named(functions: Functions) -> tuple[Strings, Floats, Floats]:
+    """The activations as an operation has them: their names, and their parameters where any has some."""
+    names = tuple(f.name for f in functions)
+    if not PARAMETERS.keys() & names:
+        return names, (), ()
+    return names, tuple(f.alpha for f in functions), tuple(f.beta for f in functions)
 
 
 def _is_zero(value: Value) -> bool:
