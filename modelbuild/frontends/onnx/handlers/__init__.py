@@ -34,6 +34,7 @@ FAMILIES: Final = (
     "microsoft_experts",
     "microsoft_recurrent",
     "microsoft_packed_tokens",
+    "microsoft_ordered",
     "microsoft_older",
     "qlinear",
     "signal",

@@ -93,7 +93,7 @@ def _self_attention(
         old = [build(ops.Squeeze(), part, zero) for part in build.node(ops.Split(2), past, build.scalar(0)).outputs]
         k, v = (build(ops.Concat(2), *pair) for pair in zip(old, (k, v), strict=True))
         offset = extent(build, old[0], 2)
-    bias = None if mask_index is None else _padding(build, mask_index, q, k, filter_value)
+    bias = None if mask_index is None else padding(build, mask_index, q, k, filter_value)
     mask = Mask().biased(build, bias, added)
     y = _attended(build, q, k, v, mask, scale=scale, causal=causal, offset=offset)
     if not build.wants(1):
@@ -106,10 +106,10 @@ def _attended(
 ) -> Value:
     if causal and offset is None and mask == Mask():
         return fused(build, q, k, v, mask, scale=scale or None, causal=True)
-    return fused(build, q, k, v, _causal(build, mask, q, k, offset) if causal else mask, scale=scale or None)
+    return fused(build, q, k, v, causal_mask(build, mask, q, k, offset) if causal else mask, scale=scale or None)
 
 
-def _causal(build: Build, mask: Mask, q: Value, k: Value, offset: Value | None) -> Mask:
+def causal_mask(build: Build, mask: Mask, q: Value, k: Value, offset: Value | None) -> Mask:
     return mask.narrowed(build, within(build, lag(build, q, k, offset), right=0))
 
 
@@ -122,7 +122,7 @@ def _plus(build: Build, x: Value, bias: Value | None) -> Value:
     return x if bias is None else build(ops.Add(), x, bias)
 
 
-def _padding(build: Build, mask: Value, q: Value, k: Value, filter_value: float) -> Value:
+def padding(build: Build, mask: Value, q: Value, k: Value, filter_value: float) -> Value:
     """What a mask of padding adds to the scores.
 
     ``[batch, key]`` and ``[batch, query, key]`` are 0 for padding; one number a batch is where it begins, two lists in
@@ -170,12 +170,12 @@ def multi_head_attention(
     if past_key is not None and past_value is not None:
         offset = extent(build, past_key, 2)
         k, v = build(ops.Concat(2), past_key, k), build(ops.Concat(2), past_value, v)
-    padding = None if key_padding_mask is None else _padding(build, key_padding_mask, q, k, mask_filter_value)
-    mask = Mask().biased(build, padding, attention_bias)
+    padded = None if key_padding_mask is None else padding(build, key_padding_mask, q, k, mask_filter_value)
+    mask = Mask().biased(build, padded, attention_bias)
     causal = bool(unidirectional)
     if not build.wants(3):
         return join_heads(build, _attended(build, q, k, v, mask, scale=scale, causal=causal, offset=offset)), k, v
-    mask = _causal(build, mask, q, k, offset) if causal else mask
+    mask = causal_mask(build, mask, q, k, offset) if causal else mask
     steps = spelled_out(build, q, k, v, mask, scale=_scale(build, q, scale))
     return join_heads(build, steps.output), k, v, steps.raw
 

@@ -77,14 +77,20 @@ def layer_normalization(
     build: Build, x: Value, scale: Value, b: Value | None = None, *,
     axis: int = -1, epsilon: float = 1e-5, stash_type: int = SINGLE,
 ) -> tuple[Value | None, ...]:  # fmt: skip
-    wide = _stashed(build, x, stash_type)
-    axes = _trailing_axes(build, x, axis)
-    flat = converted(build, build(ops.MVN(epsilon), wide, axes), x.fact.dtype)
-    y = _affine(build, flat, scale, b)
+    y = normalized(build, x, scale, b, axis=axis, epsilon=epsilon, stash_type=stash_type)
     if not (build.wants(1) or build.wants(2)):
         return (y,)
+    wide, axes = _stashed(build, x, stash_type), _trailing_axes(build, x, axis)
     mean = build(ops.ReduceMean(keep_dims=True), wide, axes)
     return y, mean, _inverse_deviation(build, build(ops.SquaredDifference(), wide, mean), axes, epsilon)
+
+
+def normalized(
+    build: Build, x: Value, scale: Value, shift: Value | None, *, axis: int, epsilon: float, stash_type: int = SINGLE
+) -> Value:
+    """``x`` less its mean over its deviation, along ``axis`` and those that follow it."""
+    wide = build(ops.MVN(epsilon), _stashed(build, x, stash_type), _trailing_axes(build, x, axis))
+    return _affine(build, converted(build, wide, x.fact.dtype), scale, shift)
 
 
 @onnx.op("LayerNormalization")
