@@ -133,7 +133,7 @@ from modelbuild.ops.indexing import (
     ScatterUpdate,
     Select,
 )
-from modelbuild.ops.matmul import Einsum, MatMul
+from modelbuild.ops.matmul import Einsum, Inverse, MatMul
 from modelbuild.ops.normalization import (
     GRN,
     LRN,
@@ -308,6 +308,7 @@ __all__ = [
     "If",
     "Interpolate",
     "Invariant",
+    "Inverse",
     "IsFinite",
     "IsInf",
     "IsNaN",

@@ -53,6 +53,25 @@ def _matrix(shape: Shape, lone_axis: int, *, transposed: bool) -> Shape:
     return (*shape[:-2], shape[-1], shape[-2]) if transposed else shape
 
 
+class Inverse(Op, frozen=True):
+    """The inverses of the square matrices in the last two axes, or with ``adjoint`` of their transposes."""
+
+    adjoint: bool = False
+
+    version: ClassVar[str] = "opset14"
+
+    def infer(self, x: Fact) -> Fact:
+        if not x.dtype.is_real:
+            raise ValueError(f"the inverse of {x}: a matrix of real numbers expected")
+        if x.shape is not None and (len(x.shape) < 2 or decide_equal(*x.shape[-2:]) is False):
+            raise ValueError(f"the inverse of {x}: a square matrix expected")
+        return Fact(x.dtype, x.shape)
+
+    def evaluate(self, x: Array) -> Array:
+        made = np.linalg.inv(x.astype(np.float64)).astype(x.dtype)
+        return made.swapaxes(-1, -2) if self.adjoint else made
+
+
 class Equation(NamedTuple):
     """``inputs`` and ``output`` of an Einsum as tuples of labels; the ellipsis is one of them."""
 

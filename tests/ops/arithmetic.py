@@ -95,6 +95,7 @@ CASES = [
     Case("matmul_turned", ops.MatMul(transpose_a=True, transpose_b=True), (shrunk(4, 3), shrunk(2, 5, 4)), 2),
     Case("matmul_row", ops.MatMul(), (shrunk(4), shrunk(2, 4, 5)), 2),
     Case("matmul_column", ops.MatMul(), (shrunk(2, 5, 4), shrunk(4)), 2),
+    Case("inverse", ops.Inverse(), (shrunk(2, 3, 3) + 2 * np.eye(3, dtype=np.float32),), 1),
     Case("matmul_scalar", ops.MatMul(), (shrunk(4), shrunk(4) + 1), 2),
     Case("einsum", ops.Einsum("abc,cd->bad"), (shrunk(2, 3, 4), shrunk(4, 5)), 2),
     Case("einsum_ellipsis", ops.Einsum("...ij,...jk->...ik"), (shrunk(2, 3, 4), shrunk(2, 4, 5)), 2),

@@ -74,8 +74,10 @@ class Gates:
 
 
 def lstm_step(gates: Gates, *, tied: bool) -> Step:
-    """``kept`` are R and the peepholes of the input, output and forget gates, if any. ``tied``: forget what is not
-    taken in."""
+    """``kept`` are R and the peepholes of the input, output and forget gates, if any.
+
+    ``tied`` gates forget what is not taken in.
+    """
 
     def step(build: Build, x: Value, states: States, kept: Sequence[Value]) -> States:
         h, c = states
@@ -138,7 +140,7 @@ def _split(build: Build, x: Value, count: int) -> tuple[Value, ...]:
 
 
 def over_time(
-    build: Build, x: Value, states: States, kept: Sequence[Value], live: Value | None, step: Step, *, backwards: bool
+    build: Build, x: Value, states: States, kept: Sequence[Value], *, step: Step, live: Value | None, backwards: bool
 ) -> tuple[Value, States]:
     """What comes out of all steps, ``[batch, time, hidden]``, and the states after the last.
 

@@ -95,7 +95,8 @@ def test_experts_of_few_bits(tmp_path: Path, bits: int, block: int, *, zero_poin
     """onnxruntime rounds the tokens to eight bits, too, where the weights are blocks of them."""
 
     def scales(out: int, size: int) -> Array:
-        return np.abs(data(EXPERTS, out, size // block) if block else data(EXPERTS, out)) / 2 ** (bits + 1)
+        shape = (EXPERTS, out, size // block) if block else (EXPERTS, out)
+        return np.abs(data(*shape) / np.float32(2 ** (bits + 1)))
 
     def zeros(out: int, size: int) -> Array | None:
         if not zero_points:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,11 @@ def one(number: float) -> Array:
     return np.array(number, np.float32)
 
 
-def rounded(x: Array, scale: float) -> Array:
+def rounded(x: Array, scale: float | Array) -> Array:
     return np.clip(np.round(x / np.float32(scale)), -128, 127).astype(np.int8)
 
 
-def use(operator: str, given: dict[str, Array | None], *, loose: float = 1e-5, **attributes: Any) -> Use:
+def use(operator: str, given: Mapping[str, Array | None], *, loose: float = 1e-5, **attributes: Any) -> Use:
     fixed = [n for n, a in given.items() if a is not None and n not in "xac"]
     return Use(operator, MICROSOFT, given, attributes, fixed=fixed, loose=loose)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ def data(*shape: int) -> Array:
 def attended(q: Array, k: Array, v: Array, bias: Array, scale: float) -> Array:
     """Sequence by sequence, head by head."""
     made = np.zeros((TOKENS, v.shape[1]), np.float32)
-    for sequence, (begin, end) in enumerate(zip(ENDS, ENDS[1:], strict=False)):
+    for sequence, (begin, end) in enumerate(pairwise(ENDS)):
         for head in range(HEADS):
             columns = slice(head * v.shape[1] // HEADS, (head + 1) * v.shape[1] // HEADS)
             keys = slice(head * SIZE, (head + 1) * SIZE)
@@ -65,9 +66,7 @@ def test_attention(tmp_path: Path, sizes: tuple[int, ...], *, biased: bool, symb
     q, k, v = np.split(projected, [HIDDEN, 2 * HIDDEN], -1)
     attributes = {"num_heads": HEADS, **({"qkv_hidden_sizes": sizes} if sizes else {})}
     wanted = attended(q, k, v, BIAS * biased, SIZE**-0.5)
-    use = Use(
-        "PackedAttention", MICROSOFT, given, attributes, fixed=("w", "b"), symbolic=symbolic, loose=1e-4
-    )
+    use = Use("PackedAttention", MICROSOFT, given, attributes, fixed=("w", "b"), symbolic=symbolic, loose=1e-4)
     compare(use, [wanted], tmp_path)
 
 

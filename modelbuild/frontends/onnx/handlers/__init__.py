@@ -35,6 +35,7 @@ FAMILIES: Final = (
     "microsoft_recurrent",
     "microsoft_packed_tokens",
     "microsoft_ordered",
+    "microsoft_gates",
     "microsoft_older",
     "qlinear",
     "signal",

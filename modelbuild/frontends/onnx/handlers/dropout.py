@@ -6,6 +6,7 @@ import numpy as np
 
 from modelbuild import ops
 from modelbuild.frontends.handlers import Build
+from modelbuild.frontends.onnx.handlers.activation import MICROSOFT
 from modelbuild.frontends.onnx.registry import onnx
 from modelbuild.frontends.onnx.shapes import as_scalar, converted, shape_of
 from modelbuild.graph import Value
@@ -49,6 +50,25 @@ def dropout_12(
         else converted(build, as_scalar(build, ratio), ElementType.f32)
     )
     return _dropped(build, data, rate, as_scalar(build, training_mode), seed or 0)
+
+
+@onnx.op("BitmaskDropout", domain=MICROSOFT)
+def bitmask_dropout(
+    build: Build, data: Value, ratio: Value | None = None, training_mode: Value | None = None, *,
+    seed: int | None = None,
+) -> Value:  # fmt: skip
+    if build.wants(1):
+        raise build.refuse("its mask, 32 elements in a number, is wanted")
+    return dropout_12(build, data, ratio, training_mode, seed=seed)[0]
+
+
+@onnx.op("BiasDropout", domain=MICROSOFT)
+def bias_dropout(
+    build: Build, data: Value, bias: Value, residual: Value | None = None, ratio: Value | None = None,
+    training_mode: Value | None = None, *, seed: int | None = None,
+) -> tuple[Value, Value | None]:  # fmt: skip
+    y, mask = dropout_12(build, build(ops.Add(), data, bias), ratio, training_mode, seed=seed)
+    return y if residual is None else build(ops.Add(), y, residual), mask
 
 
 def _any(value: Value) -> bool:

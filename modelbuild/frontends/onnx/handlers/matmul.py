@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from modelbuild import ops
 from modelbuild.frontends.handlers import Build
-from modelbuild.frontends.onnx.handlers.activation import MICROSOFT
+from modelbuild.frontends.onnx.handlers.activation import MICROSOFT, fast_gelu
 from modelbuild.frontends.onnx.handlers.fused import activated
 from modelbuild.frontends.onnx.registry import onnx
 from modelbuild.frontends.onnx.shapes import converted, number
-from modelbuild.graph import Value
+from modelbuild.graph import Op, Value
 from modelbuild.ops.matmul import Equation
 from modelbuild.tensor.dtype import ElementType, Ints
 
@@ -109,6 +109,66 @@ def fused_matmul(
     right = _batch_last(build, b) if transBatchB else b
     y = build(ops.MatMul(bool(transA), bool(transB)), left, right)
     return y if alpha == 1 else build(ops.Multiply(), y, number(build, alpha, y))
+
+
+@onnx.op("FusedMatMulActivation", domain=MICROSOFT)
+def fused_matmul_activation(
+    build: Build, a: Value, b: Value, *,
+    activation: str, activation_alpha: float = 0.0, activation_axis: int = 0, activation_beta: float = 0.0,
+    activation_gamma: float = 0.0, alpha: float = 1.0,
+    transA: int = 0, transB: int = 0, transBatchA: int = 0, transBatchB: int = 0,  # noqa: N803
+) -> Value:  # fmt: skip
+    del activation_axis
+    y = fused_matmul(
+        build, a, b, alpha=alpha, transA=transA, transB=transB, transBatchA=transBatchA, transBatchB=transBatchB
+    )
+    return activated(build, y, activation, (activation_alpha, activation_beta, activation_gamma))
+
+
+@onnx.op("GemmFastGelu", domain=MICROSOFT)
+def gemm_fast_gelu(build: Build, x: Value, w: Value, bias: Value | None = None) -> Value:
+    return fast_gelu(build, build(ops.MatMul(), x, w), bias)
+
+
+@onnx.op("CDist", domain=MICROSOFT)
+def cdist(build: Build, a: Value, b: Value, *, metric: str = "sqeuclidean") -> Value:
+    """Of all rows of ``a`` from all rows of ``b``: |a|^2 + |b|^2 - 2ab, which rounding may make negative."""
+    if metric not in {"sqeuclidean", "euclidean"}:
+        raise build.refuse(f"its metric {metric} is neither sqeuclidean nor euclidean")
+    last = build.ints(1)
+    left = build(ops.ReduceSum(keep_dims=True), build(ops.Multiply(), a, a), last)
+    right = build(ops.ReduceSum(keep_dims=False), build(ops.Multiply(), b, b), last)
+    product = build(ops.MatMul(transpose_b=True), a, b)
+    twice = build(ops.Multiply(), product, number(build, 2, product))
+    squares = build(ops.Subtract(), build(ops.Add(), left, right), twice)
+    y = build(ops.Relu(), squares)
+    return y if metric == "sqeuclidean" else build(ops.Sqrt(), y)
+
+
+@onnx.op("Inverse", domain=MICROSOFT)
+def inverse(build: Build, x: Value) -> Value:
+    return build(ops.Inverse(), x)
+
+
+@onnx.op("ComplexMul", domain=MICROSOFT)
+def complex_mul(build: Build, a: Value, b: Value) -> Value:
+    return _complex_product(build, a, b, ops.Subtract(), ops.Add())
+
+
+@onnx.op("ComplexMulConj", domain=MICROSOFT)
+def complex_mul_conj(build: Build, a: Value, b: Value) -> Value:
+    """With the conjugate of ``b``."""
+    return _complex_product(build, a, b, ops.Add(), ops.Subtract())
+
+
+def _complex_product(build: Build, a: Value, b: Value, real: Op, imaginary: Op) -> Value:
+    """Of pairs along the last axis; ``real`` and ``imaginary`` join the two products that make each part."""
+    (ar, ai), (br, bi) = (build.node(ops.Split(2), v, build.scalar(-1)).outputs for v in (a, b))
+    parts = (
+        build(real, build(ops.Multiply(), ar, br), build(ops.Multiply(), ai, bi)),
+        build(imaginary, build(ops.Multiply(), ai, br), build(ops.Multiply(), ar, bi)),
+    )
+    return build(ops.Concat(-1), *parts)
 
 
 def _batch_last(build: Build, x: Value) -> Value:

@@ -6,6 +6,9 @@ Attention is computed on the padded batch, which is what shapes that are known a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from modelbuild import ops
 from modelbuild.frontends.handlers import Build, Ints
 from modelbuild.frontends.onnx.attention import Mask, counted, extent, extents_of, fused, join_heads, split_heads
@@ -71,7 +74,8 @@ def packed_attention(
         parts = build.node(ops.VariadicSplit(), projected, axis, build.ints(*qkv_hidden_sizes)).outputs
     else:
         raise ValueError(f"qkv_hidden_sizes has {len(qkv_hidden_sizes)} numbers, 3 expected")
-    return _attended(build, *parts, token_offset, cumulative_sequence_length, attention_bias, num_heads, scale, FILTER)
+    batch = Packed(token_offset, cumulative_sequence_length, attention_bias)
+    return batch.attended(build, parts, num_heads, scale=scale, filter_value=FILTER)
 
 
 @onnx.op("PackedMultiHeadAttention", domain=MICROSOFT)
@@ -92,22 +96,27 @@ def packed_multi_head_attention(
         lengths = build(ops.Concat(0), *(extents_of(build, part, 1) for part in (q, k, v)))
         added = build.node(ops.VariadicSplit(), bias, build.scalar(0), lengths).outputs
         q, k, v = (build(ops.Add(), part, more) for part, more in zip((q, k, v), added, strict=True))
-    return _attended(
-        build, q, k, v, token_offset, cumulative_sequence_length, attention_bias, num_heads, scale, mask_filter_value
-    )
+    batch = Packed(token_offset, cumulative_sequence_length, attention_bias)
+    return batch.attended(build, (q, k, v), num_heads, scale=scale, filter_value=mask_filter_value)
 
 
-def _attended(
-    build: Build, q: Value, k: Value, v: Value, token_offset: Value, ends: Value, bias: Value | None, heads: int,
-    scale: float, filter_value: float,
-) -> Value:  # fmt: skip
-    """Attention of ``[token, size]``, each token to those of its own sequence."""
-    padded = [split_heads(build, restore_padding(build, x, token_offset), heads) for x in (q, k, v)]
-    last = build(ops.Unsqueeze(), _lengths(build, ends), build.ints(1, 2, 3))
-    seen = build(ops.Less(), counted(build, extent(build, padded[1], 2)), last)
-    padding = build(ops.Select(), seen, number(build, 0, q), number(build, filter_value, q))
-    y = join_heads(build, fused(build, *padded, Mask().biased(build, padding, bias), scale=scale or None))
-    return build(ops.Gather(), _flat(build, y), _tokens(build, q, token_offset), build.scalar(0))
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """Where tokens are in the padded batch, where their sequences end, and what is added to the scores."""
+
+    token_offset: Value
+    ends: Value
+    bias: Value | None
+
+    def attended(self, build: Build, parts: Sequence[Value], heads: int, *, scale: float, filter_value: float) -> Value:
+        """Attention of queries, keys and values, ``[token, size]``, each token to those of its own sequence."""
+        q, k, v = (split_heads(build, restore_padding(build, x, self.token_offset), heads) for x in parts)
+        last = build(ops.Unsqueeze(), _lengths(build, self.ends), build.ints(1, 2, 3))
+        seen = build(ops.Less(), counted(build, extent(build, k, 2)), last)
+        padding = build(ops.Select(), seen, number(build, 0, q), number(build, filter_value, q))
+        mask = Mask().biased(build, padding, self.bias)
+        y = join_heads(build, fused(build, q, k, v, mask, scale=scale or None))
+        return build(ops.Gather(), _flat(build, y), _tokens(build, parts[0], self.token_offset), build.scalar(0))
 
 
 def _lengths(build: Build, ends: Value) -> Value:

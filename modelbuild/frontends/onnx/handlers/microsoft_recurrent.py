@@ -29,7 +29,7 @@ def dynamic_quantize_lstm(
 
 
 def _rows(build: Build, weights: Value, scale: Value, zero_point: Value) -> Value:
-    """``[direction, in, gates]`` of integers as ``[direction, gates, in]``; a scale a direction, or one a gate's row."""
+    """Integers ``[direction, in, gates]`` as ``[direction, gates, in]``; a scale a direction, or one a row."""
     numbers = Scale(_upright(build, scale), _upright(build, zero_point))
     return build(ops.Transpose(), dequantized(build, weights, numbers), build.ints(0, 2, 1))
 

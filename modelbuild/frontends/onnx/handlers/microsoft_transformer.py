@@ -10,6 +10,7 @@ from modelbuild import ops
 from modelbuild.frontends.handlers import Build
 from modelbuild.frontends.onnx.attention import as_i64, counted, extent, known_extent, split_heads
 from modelbuild.frontends.onnx.handlers.activation import MICROSOFT
+from modelbuild.frontends.onnx.handlers.quantize import Scale, dequantized
 from modelbuild.frontends.onnx.registry import onnx
 from modelbuild.frontends.onnx.shapes import converted, extents, number
 from modelbuild.graph import Value
@@ -39,6 +40,29 @@ def embed_layer_normalization(
     else:
         words = converted(build, build(ops.ReduceSum(keep_dims=False), mask, build.ints(1)), ElementType.i32)
     return y, words, total
+
+
+@onnx.op("QEmbedLayerNormalization", domain=MICROSOFT)
+def quantized_embed_layer_normalization(
+    build: Build, input_ids: Value, segment_ids: Value | None, word_embedding: Value, position_embedding: Value,
+    segment_embedding: Value | None, gamma: Value, beta: Value, mask: Value | None, word_scale: Value,
+    position_scale: Value, segment_scale: Value | None, gamma_scale: Value, beta_scale: Value, word_zero: Value,
+    position_zero: Value, segment_zero: Value | None, gamma_zero: Value, beta_zero: Value, *, epsilon: float = 1e-12,
+) -> tuple[Value | None, ...]:  # fmt: skip
+    word, position, weight, shift = (
+        dequantized(build, table, Scale(factor, zero))
+        for table, factor, zero in (
+            (word_embedding, word_scale, word_zero), (position_embedding, position_scale, position_zero),
+            (gamma, gamma_scale, gamma_zero), (beta, beta_scale, beta_zero),
+        )
+    )  # fmt: skip
+    segment = None
+    if segment_embedding is not None and segment_scale is not None:
+        segment = dequantized(build, segment_embedding, Scale(segment_scale, segment_zero))
+    y, words, _ = embed_layer_normalization(
+        build, input_ids, segment_ids, word, position, segment, weight, shift, mask, epsilon=epsilon
+    )
+    return y, words
 
 
 def _rows(build: Build, table: Value, indices: Value) -> Value:

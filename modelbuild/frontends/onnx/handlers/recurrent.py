@@ -15,6 +15,7 @@ import numpy as np
 from modelbuild import ops
 from modelbuild.frontends.handlers import Build, Floats, Ints, Strings
 from modelbuild.frontends.onnx.registry import onnx
+from modelbuild.frontends.onnx.shapes import converted
 from modelbuild.frontends.onnx.steps import (
     PARAMETERS,
     PLAIN,
@@ -26,7 +27,6 @@ from modelbuild.frontends.onnx.steps import (
     over_time,
     rnn_step,
 )
-from modelbuild.frontends.onnx.shapes import converted
 from modelbuild.graph import Value
 from modelbuild.ops.recurrent import ACTIVATIONS
 from modelbuild.tensor.dtype import ElementType
@@ -147,7 +147,7 @@ class _Layer:
             same = [_one(build, v, i, 0) for v in (self.w, biases, *kept)]
             initial = tuple(_one(build, state, i, 1) for state in states)
             backwards = i == 1 or self.way is ops.Direction.REVERSE
-            every, last = over_time(build, self.data, initial, same, live, step, backwards=backwards)
+            every, last = over_time(build, self.data, initial, same, step=step, live=live, backwards=backwards)
             made.append([build(ops.Unsqueeze(), v, build.ints(1)) for v in (every, *last)])
         return self.results(*(build(ops.Concat(1), *both) for both in zip(*made, strict=True)))
 
