@@ -72,11 +72,11 @@ class Memo:
         known = self._recall(name, found)
         if known is not None:
             return known
-        now = time.time_ns()
+        keeps = is_settled(found)
         made = Fingerprint(how(Path(path)), found)
         if signature(path) != found:
             raise SourceError(f"{path}: changed while it was read; run again when it is complete")
-        if now - found.ctime_ns > _SETTLED_NS:
+        if keeps:
             self._remember(name, made)
         return made
 
@@ -118,10 +118,18 @@ class Memo:
 
 def signature(path: Path | str) -> Signature:
     try:
-        now = os.stat(path)  # noqa: PTH116 - see _absolute
+        return signature_of(os.stat(path))  # noqa: PTH116 - see _absolute
     except OSError as error:
         raise SourceError(f"{path}: {(error.strerror or 'cannot be read').lower()}") from error
-    return Signature(now.st_size, now.st_mtime_ns, now.st_ctime_ns, now.st_ino)
+
+
+def signature_of(seen: os.stat_result) -> Signature:
+    return Signature(seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns, seen.st_ino)
+
+
+def is_settled(seen: Signature) -> bool:
+    """Whether whoever writes to the file from now on gives it another signature."""
+    return time.time_ns() - seen.ctime_ns > _SETTLED_NS
 
 
 def _absolute(path: Path | str) -> str:

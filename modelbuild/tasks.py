@@ -201,16 +201,17 @@ def _is_built(task: Task, values: Mapping[str, Any], variant: Variant) -> bool: 
 
 
 def _report() -> dict[str, Any]:
-    _checkout().report()
+    _checkout().reporting.write()
     return {"report": True}
 
 
 def _is_reported(task: Task, values: Mapping[str, Any]) -> bool:  # noqa: ARG001 - doit goes by place
-    return "report" in values and _checkout().report_is_current()
+    return "report" in values and _checkout().reporting.is_current()
 
 
 def _clean_source(model: Model, dryrun: bool) -> None:
-    _say_removed(_checkout().sources.forget(model, dry=dryrun))
+    if not dryrun:
+        _checkout().sources.forget(model)
 
 
 def _clean(variant: Variant, dryrun: bool) -> None:
@@ -219,7 +220,7 @@ def _clean(variant: Variant, dryrun: bool) -> None:
 
 def _clean_report(dryrun: bool) -> None:
     if _manifest() is not None:
-        _say_removed(_checkout().clean_report(dry=dryrun))
+        _say_removed(_checkout().reporting.clean(dry=dryrun))
 
 
 def _say_removed(paths: Iterable[Path]) -> None:

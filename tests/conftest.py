@@ -166,7 +166,7 @@ def finished_site(tmp_path_factory: pytest.TempPathFactory, known_code: Path) ->
         with Checkout.open(site.manifest) as checkout:
             for variant in checkout.manifest.variants():
                 checkout.make(variant)
-            checkout.report()
+            checkout.reporting.write()
     return site
 
 

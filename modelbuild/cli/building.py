@@ -84,8 +84,8 @@ def build_command(
             screen.close()
         rows = [what for what in found.values() if isinstance(what, telling.Row)]
         errors = {variant: what for variant, what in found.items() if isinstance(what, BuildError)}
-        if rows or errors or not checkout.report_is_current():
-            checkout.report({variant: [str(error), *error.notes] for variant, error in errors.items()})
+        if rows or errors or not checkout.reporting.is_current():
+            checkout.reporting.write({variant: [str(error), *error.notes] for variant, error in errors.items()})
         outcomes = all_outcomes(variants, found)
         demands.write(checkout, outcomes)
         tell({"what": "end", **counts(outcomes)})
@@ -123,7 +123,7 @@ def report_command(manifest: Path) -> None:
     from modelbuild.project import REPORTS, Checkout
 
     with Checkout.open(manifest) as checkout:
-        checkout.report()
+        checkout.reporting.write()
         for name in REPORTS:
             click.echo(checkout.output / name)
 

@@ -10,7 +10,7 @@ import click
 
 from modelbuild.cli.options import manifest_option, selectors_argument
 
-_OURS = ("store", "sources", "source-stamps", "stamps", "runs", "memo", "history", "report.json", "doit.db")
+_OURS = ("store", "sources", "ledger", "entries", "parts", "runs", "memo", "history", "report.json", "doit.db")
 
 
 @click.command("clean")
@@ -36,7 +36,7 @@ def clean_command(selectors: Sequence[str], orphans: bool, with_cache: bool, dry
             for orphan in checkout.orphans():
                 gone += checkout.remove(orphan, dry=dry_run)
         if not selectors and not orphans:
-            gone += checkout.clean_report(dry=dry_run)
+            gone += checkout.reporting.clean(dry=dry_run)
         if with_cache:
             gone += _clear(checkout.cache, dry=dry_run)
         for path in gone:

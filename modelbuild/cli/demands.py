@@ -86,7 +86,7 @@ class Demands:
 
             variants = [outcome.variant for outcome in outcomes]
             there = [outcome.variant for outcome in outcomes if outcome.status not in {"failed", "skipped"}]
-            entries = {variant: checkout.noted(variant) for variant in there}
+            entries = {variant: checkout.reporting.noted(variant) for variant in there}
             built = {variant: entry.artifact.files for variant, entry in entries.items() if entry is not None}
             said = summary(outcomes, built, lock.locked_files(checkout.manifest, variants))
             with disk.explained(self.summary), self.summary.open("a", encoding="utf-8") as file:

@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import os
-import stat
 import threading
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelbuild import __version__, amounts, digest
+from modelbuild import amounts
 from modelbuild.errors import BuildError, EnvironmentTrouble
 from modelbuild.memo import Memo
 from modelbuild.project import delivery, stamp
+from modelbuild.project.ledger import Ledger
+from modelbuild.project.question import Questions
+from modelbuild.project.reporting import Reporting
 from modelbuild.project.runs import Runs
 from modelbuild.project.sources import Sources
-from modelbuild.project.stamp import Stamp
+from modelbuild.project.stamp import Delivered, Stamp, Stamps
 from modelbuild.stages import Build, Event
 from modelbuild.stages.event import unheard
 from modelbuild.stages.history import History
-from modelbuild.stages.key import Code, version_of
+from modelbuild.stages.key import Code
 from modelbuild.stages.look import Look
 from modelbuild.stages.names import LATENCY, PROOF, SUMMARY, TRACE
 from modelbuild.store import LocalStore
@@ -35,7 +37,6 @@ if TYPE_CHECKING:
     from modelbuild.manifest import Manifest, Model, Variant
     from modelbuild.plan import Artifact
     from modelbuild.project.delivery import Delivery
-    from modelbuild.project.reporting import Entry
     from modelbuild.stages import Answer, Forecast, Job, Listener
     from modelbuild.stages.pool import Pool
 
@@ -47,7 +48,6 @@ TIMEOUT_VARIABLE = "MODELBUILD_TIMEOUT"
 _PLANNING = ("modelbuild.plan", "modelbuild.stages.job", "modelbuild.stages.key", "modelbuild.stages.stage")
 """What turns a question into keys, besides the stages' own code."""
 
-_REPORTING = ("modelbuild.project.reporting", "modelbuild.report")
 _RUNTIMES = ("onnxruntime", "openvino")
 _NO_LIMIT = 64
 
@@ -101,11 +101,13 @@ class Checkout:
         self._memo = Memo(self.cache / "memo", deferred=True)
         self._code = Code(self._memo)
         self._runs = Runs(self.cache / "runs")
-        self.sources = Sources(manifest.root, self.cache, self._memo, offline=offline)
-        self._environments: dict[tuple[tuple[str, ...], tuple[str, ...]], Digest] = {}
-        self._models: dict[str, Digest] = {}
+        ledger = Ledger(self.cache / "ledger")
+        self._stamps = Stamps(ledger)
+        self._questions = Questions(manifest, self._code)
+        self.sources = Sources(manifest.root, self.cache, self._memo, ledger, offline=offline)
+        self.reporting = Reporting(manifest, self._stamps, self._memo, self._code, cache=self.cache, output=self.output)
         self._devices = {"CPU": True}
-        self._touched: list[Variant] = []
+        self._touched: dict[Variant, Stamp] = {}
         self._heard = threading.local()
         self._pool: Pool | None = None
         self._build_in_pool: Build | None = None
@@ -139,14 +141,14 @@ class Checkout:
             self._pool.close()
         if not self._touched:
             return
-        paths = [self.folder(variant) / name for variant in self._touched for name in delivery.names(variant)]
-        self._touched.clear()
-        for path in self.sources.known():  # by now most of these files are old enough to be remembered
+        # By now most files are old enough to be remembered by how they look.
+        for path in self.sources.known():
             if path.is_file():
                 self._memo.of(path)
-        for path in paths:
-            if path.is_file():
-                self._memo.of(path, digest.fast_of_file)
+        self.sources.settle(self.manifest.models[name] for name in {variant.model for variant in self._touched})
+        for variant, noted in self._touched.items():
+            self._stamps.write(variant, stamp.settled(noted, self.folder(variant)))
+        self._touched.clear()
         self._memo.keep()
         self._runs.forget_oldest()
         self.sources.tidy()
@@ -161,12 +163,13 @@ class Checkout:
 
     def stale(self, variant: Variant) -> str | None:
         """Why `make` would do something; None if all that it gives is there. Fetches and runs nothing."""
-        noted = stamp.read(self._stamp(variant))
+        noted = self._stamps.of(variant)
         if noted is None:
             return "never built here"
-        if not self._is_reported(variant):
+        if not self.reporting.is_noted(variant):
             return "what the report says of it is gone"
-        return self._damage(noted, f"{self.output}/{delivery.place(variant)}") or self._change(noted, variant)
+        damage = stamp.damage(noted, f"{self.output}/{delivery.place(variant)}")
+        return damage or self._change(noted, variant)
 
     def forecasts(self, variant: Variant) -> list[Forecast]:
         """What `make` would run and why, inputs first. Runs nothing; raises where sources would have to be fetched."""
@@ -179,7 +182,7 @@ class Checkout:
 
         What they were made of may be left out: records tell it.
         """
-        noted = stamp.read(self._stamp(variant))
+        noted = self._stamps.of(variant)
         if noted is not None and self.stale(variant) is None:
             return set(noted.keys.values())
         found = set(noted.keys.values()) if noted is not None else set()
@@ -205,29 +208,15 @@ class Checkout:
         """Whether both runtimes are installed."""
         return all(find_spec(name) is not None for name in _RUNTIMES)
 
-    def _damage(self, noted: Stamp, folder: str) -> str | None:
-        for name, (size, xxh3) in noted.files.items():
-            path = f"{folder}/{name}"
-            try:
-                seen = os.lstat(path)  # once: a build with nothing to do does little else
-            except FileNotFoundError:
-                return f"{name} is missing"
-            if not stat.S_ISREG(seen.st_mode):
-                return f"{name} is missing"
-            if seen.st_size != size or self._memo.of(path, digest.fast_of_file) != xxh3:
-                return f"{name} was changed by somebody"
-        return None
-
     def _change(self, noted: Stamp, variant: Variant) -> str | None:
         """Nothing is planned unless something is other than it was; and then the keys may still be the same."""
         try:
             sources = self.sources.here(self.model(variant))
+            question = self._question(variant, sources, noted.code, noted.versions)
         except BuildError as error:
             return str(error)
-        if ("prove" in noted.keys) is self.can_prove:
-            question = self._question(variant, sources, noted.code, noted.versions)
-            if question == noted.question:
-                return None
+        if ("prove" in noted.keys) is self.can_prove and question == noted.question:
+            return None
         artifact = self._plan(variant, sources)
         forecasts = {job.stage.name: self._build.forecast(job) for job in self._jobs(artifact)}
         for forecast in forecasts.values():
@@ -235,39 +224,12 @@ class Checkout:
                 return str(waiting.why)
         if {name: found.key.digest for name, found in forecasts.items() if found.key is not None} != noted.keys:
             return "what is delivered is another version; the store has this one"
-        self._note(artifact, noted.keys, noted.files)
+        self._note(artifact, noted.keys, noted.files, noted.entry)
         return None
 
-    def _question(
-        self, variant: Variant, sources: Sequence[FetchedFile], code: Sequence[str], versions: Sequence[str]
-    ) -> Digest:
-        return digest.of_data(
-            {
-                "environment": self._environment(tuple(code), tuple(versions)),
-                "model": self._asked(variant.model),
-                "variant": repr(variant),
-                "sources": [[file.name, file.sha256] for file in sources],
-                "reference": [[file.name, file.sha256] for file in self.sources.reference(self.model(variant))],
-            }
-        )
-
-    def _asked(self, model: str) -> Digest:
-        """Of what the manifest says of a model, wherever it says it."""
-        if model not in self._models:
-            self._models[model] = digest.of_data(repr(replace(self.manifest.models[model], place="")))
-        return self._models[model]
-
-    def _environment(self, code: tuple[str, ...], versions: tuple[str, ...]) -> Digest:
-        """Of everything but the manifest and the sources; nearly always the same for all artifacts."""
-        if (code, versions) not in self._environments:
-            self._environments[code, versions] = digest.of_data(
-                {
-                    "code": {module: self._code.of_module(module) for module in code},
-                    "versions": {name: version_of(name) for name in versions},
-                    "modelbuild": __version__,
-                }
-            )
-        return self._environments[code, versions]
+    def _question(self, variant: Variant, sources: Sequence[FetchedFile], code: str, versions: str) -> Digest:
+        files = (*sources, *self.sources.reference(self.model(variant)))
+        return self._questions.of(variant, files, code, versions)
 
     # ---- making ----
 
@@ -297,11 +259,11 @@ class Checkout:
                 artifact.package, artifact.files, self.folder(variant), timeout=timeout, look=look
             )
         blobs = {name: answers["package"].blob(output) for name, output in artifact.files.items()}
-        self._note_for_report(artifact, build, answers["package"], look)
         self._note(
             artifact,
             {name: answer.key.digest for name, answer in answers.items()},
-            {name: (blob.size, blob.xxh3) for name, blob in blobs.items()},
+            {name: Delivered(blob.size, blob.xxh3, None) for name, blob in blobs.items()},
+            self._note_for_report(artifact, build, answers["package"], look),
         )
         self._memo.keep()
         made = tuple(event for event in heard if event.what == "made")
@@ -346,20 +308,35 @@ class Checkout:
             self._devices[device] = is_present(device)
         return self._devices[device]
 
-    def _note(self, artifact: Artifact, keys: Mapping[str, Digest], files: Mapping[str, tuple[int, str]]) -> None:
-        code = self._code_of(artifact)
-        versions = sorted({name for job in self._jobs(artifact) for one in job.stages() for name in one.versions})
-        question = self._question(artifact.variant, artifact.sources, code, versions)
-        stamp.write(Path(self._stamp(artifact.variant)), Stamp(question, tuple(code), tuple(versions), keys, files))
-        self._touched.append(artifact.variant)
-
-    def _code_of(self, artifact: Artifact) -> list[str]:
-        """The packages on which the keys of an artifact depend."""
+    def _note(self, artifact: Artifact, keys: Mapping[str, Digest], files: Mapping[str, Delivered], entry: str) -> None:
         stages = {one for job in self._jobs(artifact) for one in job.stages()}
-        return sorted({*_PLANNING, *(module for one in stages for module in one.code)})
+        code = " ".join(sorted({*_PLANNING, *(module for one in stages for module in one.code)}))
+        versions = " ".join(sorted({name for one in stages for name in one.versions}))
+        question = self._question(artifact.variant, artifact.sources, code, versions)
+        noted = Stamp(question=question, code=code, versions=versions, keys=keys, files=files, entry=entry)
+        self._stamps.write(artifact.variant, noted)
+        self._touched[artifact.variant] = noted
 
-    def _stamp(self, variant: Variant) -> str:
-        return f"{self.cache}/stamps/{delivery.place(variant)}.json"
+    def _note_for_report(self, artifact: Artifact, build: Build, package: Answer, look: Look) -> str:
+        from modelbuild import plan
+        from modelbuild.project import entries
+
+        variant, model = artifact.variant, self.model(artifact.variant)
+        said = entries.entry(
+            variant,
+            entries.source_of(model, plan.framework(model), artifact.sources),
+            package,
+            summary=build.content(artifact.describe, SUMMARY, look=look),
+            proof=build.content(artifact.prove, PROOF, look=look) if self.can_prove else None,
+            latency=self._latency(artifact, build, look),
+            jobs=[self._build.forecast(job, look=look) for job in self._jobs(artifact)],
+        )
+        return self.reporting.note(variant, said)
+
+    def _latency(self, artifact: Artifact, build: Build, look: Look) -> bytes | None:
+        if artifact.measure not in self._before_delivery(artifact):
+            return None
+        return build.content(artifact.measure, LATENCY, look=look)
 
     # ---- builds ----
 
@@ -381,7 +358,7 @@ class Checkout:
             if self._build_in_pool is None:
                 from modelbuild.stages.pool import Pool
 
-                for module in self._code_of(artifact):
+                for module in {module for job in self._jobs(artifact) for one in job.stages() for module in one.code}:
                     self._code.of_module(module)
                 self._memo.keep()  # the workers find the digests of our code there, which take a second
                 self._pool = Pool(self._workers, self.cache, self.store.root, memory=self._memory)
@@ -404,80 +381,6 @@ class Checkout:
             self._runs.note(event.plain())
             self._listener(event)
 
-    # ---- the report ----
-
-    def noted(self, variant: Variant) -> Entry | None:
-        """What was noted when this was last made here; whether it still holds, `stale` knows."""
-        from modelbuild.project import reporting
-
-        return reporting.read(Path(self._entry(variant)))
-
-    def report_is_current(self) -> bool:
-        return bool(stamp.read_plain(self._report_stamp) == self._report_note(self._reported()))
-
-    def report(self, failures: Mapping[Variant, Sequence[str]] | None = None) -> list[Path]:
-        """Write the report of what is built, and of what failed just now; says which files changed."""
-        from modelbuild import plan
-        from modelbuild.project import reporting
-
-        failures = failures or {}
-        variants = self._reported()
-        entries = [reporting.read(Path(self._entry(variant))) for variant in variants if variant not in failures]
-        artifacts = [entry.artifact for entry in entries if entry is not None]
-        sources = {entry.artifact.model: entry.source for entry in entries if entry is not None}
-        for variant, errors in failures.items():
-            artifacts.append(reporting.failed(variant, errors))
-            sources.setdefault(
-                variant.model, reporting.source_of(self.model(variant), plan.framework(self.model(variant)), ())
-            )
-        written = reporting.write(self.output, artifacts, sources)
-        noted = self._report_note(variants)
-        stamp.write_plain(self._report_stamp, {"failed": True} if failures else noted)
-        return written
-
-    def _reported(self) -> list[Variant]:
-        """What has been built of what is asked for."""
-        return [variant for variant in self.manifest.variants() if self._is_reported(variant)]
-
-    def _report_note(self, variants: Sequence[Variant]) -> dict[str, digest.Plain]:
-        files = [self.output / name for name in delivery.REPORTS]
-        return {
-            "code": [self._code.of_module(module) for module in _REPORTING],
-            "entries": {str(variant): self._memo.of(self._entry(variant), digest.fast_of_file) for variant in variants},
-            "files": [self._memo.of(path, digest.fast_of_file) if path.is_file() else None for path in files],
-        }
-
-    def _note_for_report(self, artifact: Artifact, build: Build, package: Answer, look: Look) -> None:
-        from modelbuild import plan
-        from modelbuild.project import reporting
-
-        variant, model = artifact.variant, self.model(artifact.variant)
-        said = reporting.entry(
-            variant,
-            reporting.source_of(model, plan.framework(model), artifact.sources),
-            package,
-            summary=build.content(artifact.describe, SUMMARY, look=look),
-            proof=build.content(artifact.prove, PROOF, look=look) if self.can_prove else None,
-            latency=self._latency(artifact, build, look),
-            jobs=[self._build.forecast(job, look=look) for job in self._jobs(artifact)],
-        )
-        reporting.note(Path(self._entry(variant)), said)
-
-    def _latency(self, artifact: Artifact, build: Build, look: Look) -> bytes | None:
-        if artifact.measure not in self._before_delivery(artifact):
-            return None
-        return build.content(artifact.measure, LATENCY, look=look)
-
-    def _entry(self, variant: Variant) -> str:
-        return f"{self.cache}/stamps/{delivery.place(variant)}.report.json"
-
-    def _is_reported(self, variant: Variant) -> bool:
-        return os.path.isfile(self._entry(variant))  # noqa: PTH113 - asked of every artifact
-
-    @property
-    def _report_stamp(self) -> Path:
-        return self.cache / "report.json"
-
     # ---- taking away ----
 
     def orphans(self) -> list[Delivery]:
@@ -491,16 +394,10 @@ class Checkout:
     def clean(self, variant: Variant, *, dry: bool = False) -> list[Path]:
         """Take away what was delivered of a variant, and nothing else; says what, which ``dry`` leaves."""
         if not dry:
-            for path in (Path(self._stamp(variant)), Path(self._entry(variant))):
-                path.unlink(missing_ok=True)
+            self._stamps.forget(variant)
+            self.reporting.forget(variant)
         found = delivery.at(self.folder(variant))
         return delivery.remove(found, self.output, dry=dry) if found is not None else []
-
-    def clean_report(self, *, dry: bool = False) -> list[Path]:
-        paths = [path for name in delivery.REPORTS if (path := self.output / name).is_file()]
-        for path in () if dry else (*paths, self._report_stamp):
-            path.unlink(missing_ok=True)
-        return paths
 
 
 def _all_memory() -> int:

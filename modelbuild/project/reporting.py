@@ -1,142 +1,174 @@
-"""``build/report.json`` and ``build/report.html``: a pure function of what the store has recorded.
-
-What a report says of an artifact is noted when that is made, so that a report after one change reads no records.
-"""
+"""``build/report.json`` and ``build/report.html``: what is noted of the artifacts that are there."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Sequence
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import msgspec
-
-from modelbuild import disk
-from modelbuild.manifest import Model, Variant
-from modelbuild.project import delivery, stamp
-from modelbuild.report.document import Artifact, File, Source, Stage, document, encode
-from modelbuild.report.page import page
-from modelbuild.report.proof import Latency, Proof
-from modelbuild.report.summary import Summary
+from modelbuild import digest, disk
+from modelbuild.project import delivery, sealed
+from modelbuild.project.ledger import Ledger
 
 if TYPE_CHECKING:
-    from modelbuild.fetch import FetchedFile
-    from modelbuild.stages import Answer, Forecast
+    from collections.abc import Mapping, Sequence
 
-_UNPROVED = "not proved: openvino and onnxruntime are not both installed"
+    from modelbuild.digest import Plain
+    from modelbuild.manifest import Manifest, Model, Variant
+    from modelbuild.memo import Memo
+    from modelbuild.project.entries import Entry
+    from modelbuild.project.parts import Part
+    from modelbuild.project.stamp import Stamps
+    from modelbuild.report.page import Column
+    from modelbuild.stages.key import Code
 
-
-class Entry(msgspec.Struct, frozen=True):
-    """What a report says of an artifact and of the model that it was made of."""
-
-    artifact: Artifact
-    source: Source
-
-
-def entry(
-    variant: Variant,
-    source: Source,
-    package: Answer,
-    *,
-    summary: bytes,
-    proof: bytes | None,
-    latency: bytes | None,
-    jobs: Iterable[Forecast],
-) -> Entry:
-    """``summary``, ``proof`` and ``latency`` are what those stages gave; ``jobs`` the last ones of all asked for."""
-    counted = msgspec.json.decode(summary, type=Summary)
-    measured, notes = (None, (_UNPROVED,)) if proof is None else _proof(proof)
-    blobs = {name.replace("model", variant.model): output.blob for name, output in package.record.outputs.items()}
-    artifact = _artifact(
-        variant,
-        status="built",
-        files={name: File(sha256=blob.sha256, bytes=blob.size) for name, blob in sorted(blobs.items())},
-        summary=counted,
-        stages=tuple(_stages(jobs)),
-        pair=sum(blob.size for name, blob in blobs.items() if name.endswith((".xml", ".bin"))),
-        proof=measured,
-        latencies=_latencies(latency),
-        notes=(*counted.notes, *notes),
-    )
-    return Entry(artifact, source)
+_CODE = ("modelbuild.project.entries", "modelbuild.project.parts", "modelbuild.project.reporting", "modelbuild.report")
+_SLACK = 100
 
 
-def note(path: Path, said: Entry) -> None:
-    stamp.write_plain(path, msgspec.to_builtins(said))
+class Reporting:
+    """What is said of artifacts is noted one by one when they are made, so that a report reads no records.
 
+    What each model gives to the report is kept too: after one change, all but one are taken over as they are.
+    """
 
-def read(path: Path) -> Entry | None:
-    """None if there is none, or it was noted by another version."""
-    try:
-        return msgspec.convert(stamp.read_plain(path), Entry)
-    except msgspec.ValidationError:
-        return None
+    def __init__(
+        self, manifest: Manifest, stamps: Stamps, memo: Memo, code: Code, *, cache: Path, output: Path
+    ) -> None:
+        self._manifest = manifest
+        self._cache = cache
+        self._output = output
+        self._stamps = stamps
+        self._memo = memo
+        self._code = code
+        self._parts = Ledger(cache / "parts", slack=_SLACK)
 
+    # ---- of one artifact ----
 
-def failed(variant: Variant, errors: Sequence[str]) -> Artifact:
-    return _artifact(variant, status="failed", errors=tuple(errors))
+    def is_noted(self, variant: Variant) -> bool:
+        return os.path.isfile(self._place(variant))  # noqa: PTH113 - asked of every artifact
 
+    def noted(self, variant: Variant) -> Entry | None:
+        """What was noted when this was last made here; whether it still holds, the checkout knows."""
+        from modelbuild.project import entries
 
-def source_of(model: Model, framework: str, files: Sequence[FetchedFile]) -> Source:
-    return Source(
-        framework=framework,
-        origin=str(model.source),
-        files={file.name: File(sha256=file.sha256, bytes=file.path.stat().st_size) for file in files},
-        license=model.license,
-        tags=model.tags,
-    )
+        note = sealed.read(self._place(variant))
+        return None if note is None else entries.decode(note)
 
+    def note(self, variant: Variant, said: Entry) -> str:
+        """Gives the check sum that the artifact's stamp is to hold."""
+        from modelbuild.project import entries
 
-def write(folder: Path, artifacts: Iterable[Artifact], sources: dict[str, Source]) -> list[Path]:
-    """Write both files into ``folder``, each only if its bytes change; says which."""
-    report = document(artifacts, sources)
-    contents = dict(zip(delivery.REPORTS, (encode(report), page(report).encode()), strict=True))
-    written: list[Path] = []
-    for name, data in contents.items():
-        path = folder / name
-        with disk.explained(path):
-            if path.is_symlink() or not path.is_file() or path.read_bytes() != data:
-                disk.replace(path, data, drafts=_made(folder))
-                written.append(path)
-    return written
+        note = entries.encode(said)
+        sealed.write(Path(self._place(variant)), note)
+        return digest.check_sum(note)
 
+    def forget(self, variant: Variant) -> None:
+        Path(self._place(variant)).unlink(missing_ok=True)
 
-def _made(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    def _place(self, variant: Variant) -> str:
+        return f"{self._cache}/entries/{delivery.place(variant)}.json"
 
+    # ---- of all ----
 
-def _artifact(variant: Variant, **said: Any) -> Artifact:
-    target = variant.target
-    return Artifact(
-        model=variant.model, target=str(target), device=target.device, precision=str(variant.precision), **said
-    )
+    def is_current(self) -> bool:
+        return sealed.read(self._stamp) == self._state()
 
+    def write(self, failures: Mapping[Variant, Sequence[str]] | None = None) -> list[Path]:
+        """Write the report of what is built, and of what failed just now; says which files changed."""
+        from modelbuild.report.document import joined
+        from modelbuild.report.page import Column, framed
 
-def _stages(jobs: Iterable[Forecast]) -> Iterator[Stage]:
-    """What led to an artifact, in the order in which it ran, each once."""
-    seen: set[str] = set()
+        failures = failures or {}
+        there = [variant for variant in self._manifest.variants() if variant in failures or self._stamps.of(variant)]
+        columns = sorted({Column(str(v.target), str(v.precision), v.target.device) for v in there})
+        asked: dict[str, list[Variant]] = {}
+        for variant in there:
+            asked.setdefault(variant.model, []).append(variant)
+        found = [self._part(self._manifest.models[name], asked[name], columns, failures) for name in sorted(asked)]
+        parts = [part for part in found if part is not None]
+        written = self._put(
+            joined([part.lines for part in parts]),
+            framed([part.markup for part in parts], [part.facts for part in parts], columns).encode(),
+        )
+        sealed.write(self._stamp, b"failed" if failures else self._state())
+        return written
 
-    def follow(forecast: Forecast) -> Iterator[Stage]:
-        for earlier in forecast.before.values():
-            yield from follow(earlier)
-        name = forecast.job.stage.name
-        if forecast.record is not None and name not in seen:
-            seen.add(name)
-            yield Stage(name=name, seconds=forecast.record.seconds)
+    def clean(self, *, dry: bool = False) -> list[Path]:
+        """Take the report away; says what goes, which ``dry`` leaves."""
+        paths = [path for name in delivery.REPORTS if (path := self._output / name).is_file()]
+        for path in () if dry else (*paths, self._stamp):
+            path.unlink(missing_ok=True)
+        return paths
 
-    for last in jobs:
-        yield from follow(last)
+    def _part(
+        self,
+        model: Model,
+        asked: Sequence[Variant],
+        columns: Sequence[Column],
+        failures: Mapping[Variant, Sequence[str]],
+    ) -> Part | None:
+        """What a model gives to the report; None if nothing is known of it."""
+        from modelbuild import plan
+        from modelbuild.project import entries, parts
 
+        noted = {variant: stamp.entry for variant in asked if (stamp := self._stamps.of(variant)) is not None}
+        said = digest.of_data(
+            {
+                "code": self._code_now(),
+                "columns": [(*column,) for column in columns],
+                "entries": {str(variant): entry for variant, entry in noted.items()},
+                "failures": {str(variant): (*failures[variant],) for variant in asked if variant in failures},
+            }
+        )
+        kept = parts.decode(self._parts.read(model.id))
+        if kept is not None and kept.said == said:
+            return kept
+        found = {
+            variant: entry
+            for variant in asked
+            if variant not in failures and (entry := self.noted(variant)) is not None
+        }
+        artifacts = [entry.artifact for entry in found.values()]
+        artifacts += [entries.failed(variant, failures[variant]) for variant in asked if variant in failures]
+        if not artifacts:
+            return None
+        sources = [entry.source for entry in found.values()]
+        source = sources[-1] if sources else entries.source_of(model, plan.framework(model), ())
+        part = parts.part(said, model.id, source, artifacts, columns)
+        if all(digest.check_sum(entries.encode(entry)) == noted.get(variant) for variant, entry in found.items()):
+            self._parts.write(model.id, parts.encode(part))
+        return part
 
-def _proof(content: bytes) -> tuple[Proof | None, tuple[str, ...]]:
-    said: dict[str, Any] = json.loads(content)
-    if not said["proved"]:
-        return None, (f"not proved: {said['why']}",)
-    return Proof.read(said, against="onnxruntime"), ()
+    def _put(self, *contents: bytes) -> list[Path]:
+        """Each only if its bytes change."""
+        written: list[Path] = []
+        for name, data in zip(delivery.REPORTS, contents, strict=True):
+            path = self._output / name
+            with disk.explained(path):
+                if path.is_symlink() or not path.is_file() or path.read_bytes() != data:
+                    self._output.mkdir(parents=True, exist_ok=True)
+                    # Not synced: what a power cut spoils is seen by the next comparison, and written again.
+                    disk.replace(path, data, drafts=self._output, synced=False)
+                    written.append(path)
+        return written
 
+    def _state(self) -> bytes:
+        """All that the report depends on, and what it is."""
+        files = [self._output / name for name in delivery.REPORTS]
+        noted = [(variant, stamp) for variant in self._manifest.variants() if (stamp := self._stamps.of(variant))]
+        said = "".join([f"{delivery.place(variant)} {stamp.entry}\n" for variant, stamp in noted])
+        return digest.canonical(
+            {
+                "code": self._code_now(),
+                "entries": digest.of_bytes(said.encode()),
+                "files": [self._memo.of(path, digest.fast_of_file) if path.is_file() else None for path in files],
+            }
+        )
 
-def _latencies(content: bytes | None) -> tuple[Latency, ...]:
-    found = None if content is None else Latency.read(json.loads(content))
-    return () if found is None else (found,)
+    def _code_now(self) -> list[Plain]:
+        return [self._code.of_module(module) for module in _CODE]
+
+    @property
+    def _stamp(self) -> Path:
+        return self._cache / "report.json"

@@ -2,30 +2,54 @@
 
 from __future__ import annotations
 
+import os
 import threading
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
+
+from modelbuild.digest import Digest
 from modelbuild.errors import BuildError
 from modelbuild.fetch import FetchedFile, discard_wheels, fetch, given_files
-from modelbuild.project import stamp
+from modelbuild.memo import Signature, is_settled, signature, signature_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterable
 
-    from modelbuild.digest import Plain
     from modelbuild.fetch import Progress
     from modelbuild.manifest import Model
     from modelbuild.memo import Memo
+    from modelbuild.project.ledger import Ledger
+
+
+class _File(NamedTuple):
+    """``seen``: how it looked when that was its digest; None if it was too young to tell."""
+
+    name: str
+    sha256: Digest
+    path: str
+    seen: Signature | None
+
+
+class _Note(msgspec.Struct, frozen=True):
+    """The files of a model, its own first; ``asked`` is what the manifest said of them."""
+
+    asked: str
+    files: tuple[_File, ...]
+
+
+_DECODER = msgspec.json.Decoder(_Note)
 
 
 class Sources:
     """What is found is kept for as long as this object lives: two questions in one run get one answer."""
 
-    def __init__(self, root: Path, cache: Path, memo: Memo, *, offline: bool) -> None:
+    def __init__(self, root: Path, cache: Path, memo: Memo, ledger: Ledger, *, offline: bool) -> None:
         self._root = root
         self._into = cache / "sources"
-        self._stamps = cache / "source-stamps"
         self._memo = memo
+        self._ledger = ledger
         self._offline = offline
         self._found: dict[str, tuple[FetchedFile, ...]] = {}
         self._data: dict[tuple[str, ...], tuple[FetchedFile, ...]] = {}
@@ -34,7 +58,7 @@ class Sources:
     def fetch(self, model: Model, progress: Progress | None = None) -> tuple[FetchedFile, ...]:
         """All files of a model, its own first; looked at anew, fetched if need be, and noted."""
         found = self._found[model.id] = self._look(model, self._offline, progress)
-        stamp.write_plain(self._stamp(model), _plain(found))
+        self._note(model, found)
         return found
 
     def of(self, model: Model, progress: Progress | None = None) -> tuple[FetchedFile, ...]:
@@ -45,8 +69,18 @@ class Sources:
     def here(self, model: Model) -> tuple[FetchedFile, ...]:
         """All files of a model; raises if one would have to be fetched."""
         if model.id not in self._found:
-            self._found[model.id] = self._look(model, offline=True)
+            self._found[model.id] = self._as_noted(model) or self._look(model, offline=True)
         return self._found[model.id]
+
+    def is_noted(self, model: Model) -> bool:
+        """Whether all files are there, and are those that were noted last."""
+        noted = self._noted(model)
+        try:
+            return noted is not None and [file[:2] for file in noted.files] == [
+                (file.name, file.sha256) for file in self.here(model)
+            ]
+        except BuildError:  # whoever fetches will meet it and say it; here it means that there is something to do
+            return False
 
     def reference(self, model: Model) -> tuple[FetchedFile, ...]:
         """What an artifact is held against its source on; nothing where the manifest names nothing."""
@@ -56,35 +90,24 @@ class Sources:
         """What the ranges of activations are measured on."""
         return self._given(model.calibration.data) if model.calibration is not None else ()
 
-    def is_noted(self, model: Model) -> bool:
-        """Whether all files are there, and are those that were noted last."""
-        try:
-            return bool(stamp.read_plain(self._stamp(model)) == _plain(self.here(model)))
-        except BuildError:  # whoever fetches will meet it and say it; here it means that there is something to do
-            return False
-
     def known(self) -> list[Path]:
         """The files that were asked for."""
         looked_at = (*self._found.values(), *self._data.values())
         return [file.path for found in looked_at for file in found]
 
-    def forget(self, model: Model, *, dry: bool) -> list[Path]:
+    def settle(self, models: Iterable[Model]) -> None:
+        """Note how those files look that were too young when they were fetched."""
+        for model in models:
+            if model.id in self._found and self._as_noted(model) is None:
+                self._note(model, self._found[model.id])
+
+    def forget(self, model: Model) -> None:
         """Remove the note. What was fetched is kept: it takes a network to get it back."""
-        path = self._stamp(model)
-        if not path.exists():
-            return []
-        if not dry:
-            path.unlink()
-        return [path]
+        self._ledger.forget(model.id)
 
     def tidy(self) -> None:
         """Remove what only a run needs."""
         discard_wheels(self._into)
-
-    def _given(self, patterns: tuple[str, ...]) -> tuple[FetchedFile, ...]:
-        if patterns not in self._data:
-            self._data[patterns] = given_files(patterns, self._root, self._memo.of)
-        return self._data[patterns]
 
     def _look(self, model: Model, offline: bool, progress: Progress | None = None) -> tuple[FetchedFile, ...]:
         digest_of = self._memo.of
@@ -98,16 +121,49 @@ class Sources:
 
     def _read_by(self, model: Model, own: FetchedFile) -> list[str]:
         """The names of all files that a model consists of; read only if its own file is another than was noted."""
-        noted: list[list[str]] | None = stamp.read_plain(self._stamp(model))
-        if noted and noted[0] == [own.name, own.sha256]:
-            return [name for name, _ in noted]
+        noted = self._noted(model)
+        if noted is not None and noted.files[0][:2] == (own.name, own.sha256):
+            return [file.name for file in noted.files]
         from modelbuild.frontends.load import read_source
 
         return [file.relative_to(own.path.parent).as_posix() for file in read_source(own.path).files]
 
-    def _stamp(self, model: Model) -> Path:
-        return self._stamps / f"{model.id}.json"
+    def _given(self, patterns: tuple[str, ...]) -> tuple[FetchedFile, ...]:
+        if patterns not in self._data:
+            self._data[patterns] = given_files(patterns, self._root, self._memo.of)
+        return self._data[patterns]
+
+    # ---- notes ----
+
+    def _noted(self, model: Model) -> _Note | None:
+        note = self._ledger.read(model.id)
+        try:
+            return None if note is None else _DECODER.decode(note)
+        except msgspec.ValidationError:  # another version wrote it
+            return None
+
+    def _as_noted(self, model: Model) -> tuple[FetchedFile, ...] | None:
+        """The files that were noted, if the manifest still says the same of them and each looks as it did."""
+        noted = self._noted(model)
+        if noted is None or noted.asked != repr(model.source):
+            return None
+        if not all(file.seen is not None and _look_of(file.path) == file.seen for file in noted.files):
+            return None
+        return tuple(FetchedFile(file.name, Path(file.path), file.sha256) for file in noted.files)
+
+    def _note(self, model: Model, found: tuple[FetchedFile, ...]) -> None:
+        files = tuple(_File(file.name, file.sha256, str(file.path), self._settled(file)) for file in found)
+        self._ledger.write(model.id, msgspec.json.encode(_Note(repr(model.source), files)))
+
+    def _settled(self, file: FetchedFile) -> Signature | None:
+        if not is_settled(signature(file.path)):
+            return None
+        now = self._memo.fingerprint(file.path)
+        return now.signature if now.digest == file.sha256 else None
 
 
-def _plain(files: tuple[FetchedFile, ...]) -> Plain:
-    return [[file.name, file.sha256] for file in files]
+def _look_of(path: str) -> Signature | None:
+    try:
+        return signature_of(os.stat(path))  # noqa: PTH116 - asked of every model
+    except OSError:
+        return None

@@ -2,77 +2,113 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from modelbuild import digest, disk
+from modelbuild import digest
 from modelbuild.digest import Digest
+from modelbuild.memo import Signature, is_settled, signature_of
+from modelbuild.project.delivery import place
 
 if TYPE_CHECKING:
-    from modelbuild.digest import Plain
+    from modelbuild.manifest import Variant
+    from modelbuild.project.ledger import Ledger
 
 
-@dataclass(frozen=True, slots=True)
-class Stamp:
-    """``keys`` by stage are those that were answered, ``files`` lie in the artifact's folder: name -> (size, xxh3).
+class Delivered(NamedTuple):
+    """A file in an artifact's folder. ``seen``: how it looked when it was known to hold that; None if it was too young.
+
+    Not in the memo: that of a thousand models would be read line by line for files of which one look tells all.
+    """
+
+    size: int
+    xxh3: str
+    seen: Signature | None
+
+
+class Stamp(msgspec.Struct, frozen=True, kw_only=True):
+    """``keys`` by stage are those that were answered, ``files`` lie in the artifact's folder, by name.
 
     ``question`` is the digest of all that the keys depend on; ``code`` and ``versions`` name what of it is not said by
-    the manifest and the sources.
+    the manifest and the sources, words apart by spaces: thousands of stamps are read where there is nothing to do.
+    ``entry`` is the xxh3 of what is noted for the report.
     """
 
     question: Digest
-    code: tuple[str, ...]
-    versions: tuple[str, ...]
+    code: str
+    versions: str
     keys: Mapping[str, Digest]
-    files: Mapping[str, tuple[int, str]]
+    files: Mapping[str, Delivered]
+    entry: str
 
 
 _DECODER = msgspec.json.Decoder(Stamp)
+_ENCODER = msgspec.json.Encoder(order="deterministic")
 
 
-def read(path: Path | str) -> Stamp | None:
-    """None if there is none or it is not whole: the artifact is then looked up anew."""
-    body = _body(path)
+class Stamps:
+    """The stamps of a checkout's artifacts."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._read: dict[str, tuple[bytes, Stamp]] = {}
+
+    def of(self, variant: Variant) -> Stamp | None:
+        """None if there is none, or another version wrote it: the artifact is then looked up anew."""
+        name = place(variant)
+        note = self._ledger.read(name)
+        if note is None:
+            return None
+        last = self._read.get(name)
+        if last is None or last[0] is not note:
+            try:
+                last = self._read[name] = note, _DECODER.decode(note)
+            except msgspec.ValidationError:
+                return None
+        return last[1]
+
+    def write(self, variant: Variant, stamp: Stamp) -> None:
+        self._ledger.write(place(variant), _ENCODER.encode(stamp))
+
+    def forget(self, variant: Variant) -> None:
+        self._ledger.forget(place(variant))
+
+
+def damage(stamp: Stamp, folder: str) -> str | None:
+    """How the files in ``folder`` differ from what was delivered; None if they do not."""
+    for name, file in stamp.files.items():
+        path = f"{folder}/{name}"
+        try:
+            seen = os.lstat(path)  # once: a build with nothing to do does little else
+        except FileNotFoundError:
+            return f"{name} is missing"
+        if signature_of(seen) == file.seen:
+            continue
+        if not stat.S_ISREG(seen.st_mode):
+            return f"{name} is missing"
+        if seen.st_size != file.size or digest.fast_of_file(Path(path)) != file.xxh3:
+            return f"{name} was changed by somebody"
+    return None
+
+
+def settled(stamp: Stamp, folder: Path) -> Stamp:
+    """With the looks of those files that are old enough by now, each read once more."""
+    return msgspec.structs.replace(
+        stamp, files={name: _settled(file, folder / name) for name, file in stamp.files.items()}
+    )
+
+
+def _settled(file: Delivered, path: Path) -> Delivered:
     try:
-        return None if body is None else _DECODER.decode(body)
-    except msgspec.ValidationError:  # another version wrote it
-        return None
-
-
-def write(path: Path, noted: Stamp) -> None:
-    said: Plain = {
-        "question": noted.question,
-        "code": noted.code,
-        "versions": noted.versions,
-        "keys": dict(noted.keys),
-        "files": dict(noted.files),
-    }
-    write_plain(path, said)
-
-
-def read_plain(path: Path | str) -> Any:
-    """Sealed JSON; None if it is not there or damaged."""
-    body = _body(path)
-    return None if body is None else msgspec.json.decode(body)
-
-
-def _body(path: Path | str) -> bytes | None:
-    try:
-        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - done for every artifact, and twice as fast
-            return digest.unseal(file.read())
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise disk.trouble(error, Path(path)) from error
-
-
-def write_plain(path: Path, said: Plain) -> None:
-    """Only if it changes."""
-    data = digest.seal(digest.canonical(said))
-    with disk.explained(path):
-        if not path.is_file() or path.read_bytes() != data:
-            disk.replace(path, data, drafts=path.parent, synced=False)
+        seen = signature_of(path.lstat())
+        if seen == file.seen or not path.is_file() or path.is_symlink() or not is_settled(seen):
+            return file
+        holds = seen.size == file.size and digest.fast_of_file(path) == file.xxh3
+        return file._replace(seen=seen) if holds and signature_of(path.lstat()) == seen else file
+    except FileNotFoundError:  # somebody took it away; the next look tells
+        return file

@@ -20,7 +20,7 @@ from modelbuild.report.document import File, Sha256
 if TYPE_CHECKING:
     from modelbuild.manifest import Manifest, Model, Variant
     from modelbuild.project import Checkout
-    from modelbuild.project.reporting import Entry
+    from modelbuild.project.entries import Entry
 
 Files: TypeAlias = Mapping[str, File]
 
@@ -113,7 +113,7 @@ def current(checkout: Checkout, variant: Variant) -> Entry | str:
     """What was noted of a variant that is up to date, or why it has to be made again."""
     if (why := checkout.stale(variant)) is not None:
         return why
-    return checkout.noted(variant) or f"what was noted of it is gone: 'modelbuild clean {variant}' before"
+    return checkout.reporting.noted(variant) or f"what was noted of it is gone: 'modelbuild clean {variant}' before"
 
 
 def built(checkout: Checkout, variants: Iterable[Variant]) -> dict[Variant, Entry]:

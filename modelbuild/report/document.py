@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 from msgspec import Meta, Struct
@@ -92,9 +92,41 @@ def document(artifacts: Iterable[Artifact], sources: Mapping[str, Source]) -> Re
     return Report(sources=dict(sorted(sources.items())), artifacts=tuple(ordered))
 
 
+class Lines(NamedTuple):
+    """What one model gives to the text of a report, without the commas between models."""
+
+    artifacts: bytes
+    source: bytes
+
+    @classmethod
+    def of(cls, model: str, source: Source, artifacts: Iterable[Artifact]) -> Lines:
+        """``artifacts`` in their order."""
+        listed = b",\n".join(b"    " + _indented(artifact) for artifact in artifacts)
+        return cls(listed, b"    %s: %s" % (msgspec.json.encode(model), _indented(source)))
+
+
 def encode(report: Report) -> bytes:
     """The one JSON text of a report."""
-    return msgspec.json.format(msgspec.json.encode(report, order="sorted"), indent=2) + b"\n"
+    by_model: dict[str, list[Artifact]] = {name: [] for name in report.sources}
+    for artifact in report.artifacts:
+        by_model[artifact.model].append(artifact)
+    return joined([Lines.of(name, report.sources[name], artifacts) for name, artifacts in by_model.items()])
+
+
+def joined(models: Sequence[Lines]) -> bytes:
+    """The text of a report of ``models``, in the order of their names."""
+    artifacts = b",\n".join([lines.artifacts for lines in models if lines.artifacts])
+    sources = b",\n".join([lines.source for lines in models])
+    return b'{\n  "artifacts": %s,\n  "format": %d,\n  "sources": %s\n}\n' % (
+        b"[\n%s\n  ]" % artifacts if artifacts else b"[]",
+        FORMAT,
+        b"{\n%s\n  }" % sources if sources else b"{}",
+    )
+
+
+def _indented(said: Struct) -> bytes:
+    text = msgspec.json.format(msgspec.json.encode(said, order="sorted"), indent=2)
+    return text.replace(b"\n", b"\n    ")
 
 
 def decode(content: bytes, name: str) -> Report:

@@ -6,7 +6,7 @@ from base64 import b64encode
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from modelbuild.report.figures import amount, difference, plural, seconds, size
 from modelbuild.report.macs import UNKNOWN_EXTENT
@@ -16,14 +16,58 @@ if TYPE_CHECKING:
     from modelbuild.report.document import Artifact, Report, Source
     from modelbuild.report.summary import Port, Summary
 
-Variant = tuple[str, str]
-
 _MOST_BARS: Final = 12
 _DELTA: Final = "worst difference from the source model, as a part of the largest number of that output"
 _HERE: Final = Path(__file__).parent
 
 
+class Column(NamedTuple):
+    """What models are built for. ``device`` is that of the target."""
+
+    target: str
+    precision: str
+    device: str
+
+    @classmethod
+    def of(cls, artifact: Artifact) -> Column:
+        return cls(artifact.target, artifact.precision, artifact.device)
+
+
+class Facts(NamedTuple):
+    """What a page counts."""
+
+    models: int
+    built: int
+    failed: int
+    proved: int
+    size: int
+
+    @classmethod
+    def of(cls, artifacts: Iterable[Artifact]) -> Facts:
+        """Of one model."""
+        built = [artifact for artifact in artifacts if artifact.status == "built"]
+        failed = sum(artifact.status == "failed" for artifact in artifacts)
+        proved = sum(artifact.proof is not None for artifact in built)
+        return cls(1, len(built), failed, proved, sum(artifact.size for artifact in built))
+
+
 def page(report: Report) -> str:
+    columns = sorted({Column.of(artifact) for artifact in report.artifacts})
+    by_model: dict[str, list[Artifact]] = {name: [] for name in report.sources}
+    for artifact in report.artifacts:
+        by_model[artifact.model].append(artifact)
+    rows = [row(name, report.sources[name], artifacts, columns) for name, artifacts in by_model.items()]
+    return framed(rows, [Facts.of(artifacts) for artifacts in by_model.values()], columns)
+
+
+def row(model: str, source: Source, artifacts: Iterable[Artifact], columns: Sequence[Column]) -> Markup:
+    """What a page says of one model. Independent of all others, as long as the columns are the same."""
+    by_column = {Column.of(artifact): artifact for artifact in artifacts}
+    return _model(model, source, [by_column.get(column) for column in columns])
+
+
+def framed(rows: Sequence[Markup], facts: Iterable[Facts], columns: Sequence[Column]) -> str:
+    """The page of ``rows``, a row a model, a column a target and precision."""
     style, script = (Markup((_HERE / name).read_text(encoding="utf-8")) for name in ("page.css", "page.js"))
     # Names come from other people's files. They are escaped; should one slip through, it still cannot run or load.
     policy = f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'"
@@ -36,7 +80,9 @@ def page(report: Report) -> str:
         element("title", "Models built"),
         element("style", style),
     )
-    body = element("body", _header(report), _matrix(report), element("script", script))
+    table = element("table", _heads(columns), rows, id="matrix")
+    matrix = element("main", element("div", table, class_="scroll", tabindex=0, role="region", aria_label="All models"))
+    body = element("body", _header(list(facts)), matrix, element("script", script))
     return f"<!doctype html>\n{element('html', head, body, lang='en')}\n"
 
 
@@ -44,44 +90,26 @@ def _hash(text: str) -> str:
     return f"sha256-{b64encode(sha256(text.encode()).digest()).decode()}"
 
 
-def _header(report: Report) -> Markup:
-    built = [artifact for artifact in report.artifacts if artifact.status == "built"]
-    failed = len(report.artifacts) - len(built)
-    facts = [
-        plural(len(report.sources), "model"),
-        plural(len(built), "artifact"),
-        size(sum(artifact.size for artifact in built)),
-    ]
-    if proofs := sum(artifact.proof is not None for artifact in built):
-        facts.append(f"{proofs} proved")
+def _header(facts: Sequence[Facts]) -> Markup:
+    models, built, failed, proved, octets = (sum(counts) for counts in zip(*facts, strict=True)) if facts else [0] * 5
+    said = [plural(models, "model"), plural(built, "artifact"), size(octets)]
+    if proved:
+        said.append(f"{proved} proved")
     trouble = element("strong", f"{failed} failed", class_="bad") if failed else None
-    line = [" · ".join(facts), " · " if trouble else None, trouble]
+    line = [" · ".join(said), " · " if trouble else None, trouble]
     return element("header", element("h1", "Models built"), element("p", line, id="facts"))
 
 
 # ---- the table ----
 
 
-def _matrix(report: Report) -> Markup:
-    """A row a model, a column a target and precision."""
-    variants = sorted({artifact.variant for artifact in report.artifacts})
-    devices = {artifact.target: artifact.device for artifact in report.artifacts}
-    by_place = {(artifact.model, artifact.variant): artifact for artifact in report.artifacts}
-    rows = [
-        _model(name, source, [by_place.get((name, variant)) for variant in variants])
-        for name, source in report.sources.items()
-    ]
-    table = element("table", _heads(variants, devices), rows, id="matrix")
-    return element("main", element("div", table, class_="scroll", tabindex=0, role="region", aria_label="All models"))
-
-
-def _heads(variants: Sequence[Variant], devices: dict[str, str]) -> Markup:
-    targets = list(dict.fromkeys(target for target, _ in variants))
+def _heads(columns: Sequence[Column]) -> Markup:
+    devices = {column.target: column.device for column in columns}
     groups = [
-        element("th", _target(target, devices[target]), colspan=sum(t == target for t, _ in variants), scope="colgroup")
-        for target in targets
+        element("th", _target(target, device), colspan=sum(c.target == target for c in columns), scope="colgroup")
+        for target, device in devices.items()
     ]
-    precisions = [element("th", precision, scope="col") for _, precision in variants]
+    precisions = [element("th", column.precision, scope="col") for column in columns]
     top = element("tr", element("th", "Model", scope="col", rowspan=2), groups)
     return element("thead", top, element("tr", precisions))
 
@@ -93,10 +121,10 @@ def _target(name: str, device: str) -> Markup:
 def _model(name: str, source: Source, cells: Sequence[Artifact | None]) -> Markup:
     there = [artifact for artifact in cells if artifact]
     title = element("th", name, [element("small", tag, class_="tag") for tag in source.tags], scope="row")
-    row = element("tr", title, map(_cell, cells))
+    line = element("tr", title, map(_cell, cells))
     more = element("tr", element("td", _details(source, there), colspan=1 + len(cells)), class_="more")
     find = " ".join((name, source.framework, source.license or "", *source.tags)).lower()
-    return element("tbody", row, more, data_find=find, data_sort=name)
+    return element("tbody", line, more, data_find=find, data_sort=name)
 
 
 def _cell(artifact: Artifact | None) -> Markup:

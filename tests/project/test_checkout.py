@@ -29,8 +29,8 @@ def build(site: Site, *selectors: str) -> list[str]:
         for variant in select(selectors, checkout.manifest):
             if checkout.stale(variant) is not None:
                 checkout.make(variant)
-        if not checkout.report_is_current():
-            checkout.report()
+        if not checkout.reporting.is_current():
+            checkout.reporting.write()
     return site.ran()
 
 
@@ -135,8 +135,7 @@ def test_an_edited_file_is_put_right(site: Site, name: str) -> None:
 def test_a_lost_cache_costs_only_time(site: Site) -> None:
     build(site)
     before = site.contents("build/one")
-    for name in ("stamps", "source-stamps"):
-        (site.root / "cache" / name).rename(site.root / name)
+    (site.root / "cache" / "ledger").unlink()
     assert build(site) == []
     assert site.contents("build/one") == before
 
@@ -318,8 +317,8 @@ def test_the_report_forgets_what_is_not_asked_for(site: Site) -> None:
 def test_the_report_tells_of_failures(site: Site) -> None:
     build(site)
     with Checkout.open(site.manifest) as checkout:
-        checkout.report({first(checkout): ["it broke", "in load of one"]})
-        assert not checkout.report_is_current()
+        checkout.reporting.write({first(checkout): ["it broke", "in load of one"]})
+        assert not checkout.reporting.is_current()
     said = json.loads((site.root / "build" / "report.json").read_text())
     assert [a["errors"] for a in said["artifacts"] if a["status"] == "failed"] == [["it broke", "in load of one"]]
 
@@ -345,7 +344,7 @@ def test_a_lost_note_for_the_report_is_made_again(site: Site) -> None:
     with Checkout.open(site.manifest) as checkout:
         variant = first(checkout)
         checkout.make(variant)
-        (note,) = (checkout.cache / "stamps" / variant.model).rglob(f"{variant.precision}.report.json")
+        (note,) = (checkout.cache / "entries" / variant.model).rglob(f"{variant.precision}.json")
         note.unlink()
         assert checkout.stale(variant) == "what the report says of it is gone"
         checkout.make(variant)

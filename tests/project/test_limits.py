@@ -87,7 +87,7 @@ def test_an_answer_too_far_away_fails_with_all_that_is_known(site: Site) -> None
 def test_a_limit_on_time_measures_in_turn_with_full_precision(site: Site) -> None:
     limit(site, max_latency_ratio=1000)
     assert "emit one@cpu:FP32" in make(site, "one@cpu:FP16")
-    said = next((site.root / "cache" / "stamps").rglob("FP16.report.json")).read_bytes()
+    said = next((site.root / "cache" / "entries").rglob("FP16.json")).read_bytes()
     assert b'"ratio":' in said
     assert b'"ratio":null' not in said
 
@@ -108,7 +108,7 @@ def test_reference_inputs_are_what_is_compared_on(site: Site) -> None:
     site.write()
     make(site)
     with Checkout.open(site.manifest) as checkout:
-        entry = checkout.noted(checkout.manifest.variants()[0])
+        entry = checkout.reporting.noted(checkout.manifest.variants()[0])
     assert entry is not None
     assert entry.artifact.proof is not None
     assert (entry.artifact.proof.on, entry.artifact.proof.examples) == ("reference", 4)
@@ -121,10 +121,10 @@ def test_other_reference_inputs_make_what_was_proved_stale(site: Site, monkeypat
     site.write()
     make(site)
     with Checkout.open(site.manifest) as checkout:
-        before = checkout._question(checkout.manifest.variants()[0], (), (), ())
+        before = checkout._question(checkout.manifest.variants()[0], (), "", "")
     np.save(site.root / "inputs.npy", np.zeros((1, 8), np.float32))
     with Checkout.open(site.manifest) as checkout:
-        assert checkout._question(checkout.manifest.variants()[0], (), (), ()) != before
+        assert checkout._question(checkout.manifest.variants()[0], (), "", "") != before
 
 
 def test_reference_inputs_that_are_not_there_are_named(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
