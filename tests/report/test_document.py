@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 
 import jsonschema
+import msgspec
 import pytest
 
 from modelbuild.errors import SourceError
@@ -133,3 +134,9 @@ def test_an_endless_difference_is_no_number() -> None:
 
 def test_what_could_not_be_compared_is_no_proof() -> None:
     assert Proof.read({"proved": False, "why": "the source model cannot be run"}, against="onnxruntime") is None
+
+
+def test_the_text_of_models_put_together_is_that_of_the_whole() -> None:
+    for one in (report(), document([], {})):
+        whole = msgspec.json.format(msgspec.json.encode(one, order="sorted"), indent=2) + b"\n"
+        assert encode(one) == whole
