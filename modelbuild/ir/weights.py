@@ -13,7 +13,8 @@ from typing import BinaryIO, NamedTuple, Self
 import xxhash
 
 from modelbuild.errors import BrokenInvariant
-from modelbuild.tensor.storage import PIECE, Tensor
+from modelbuild.tensor.pieces import PIECE
+from modelbuild.tensor.storage import Tensor
 
 SHORT = 256
 """Contents up to this size are remembered as they are; of longer ones, a hash of so many bytes at their start."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from modelbuild.errors import StageError
 from modelbuild.graph import Graph
@@ -88,17 +87,19 @@ def _keep(leaf: Tensor, given: Inputs, out: Outputs) -> None:
             raise StageError(f"{type(leaf).__name__} is no place for content")
 
 
+def _places(tensor: Tensor) -> Iterator[Tensor]:
+    if not tensor.sources:
+        yield tensor
+    for source in tensor.sources:
+        yield from _places(source)
+
+
 def _leaves(graph: Graph) -> Iterator[Tensor]:
     """The content that the text names by digest, in the order of the nodes, bodies too."""
     for node in graph.nodes():
         if isinstance(node.op, Const):
-            tensor: Any = node.op.value
-            if tensor.size <= INLINE or tensor.dtype is ElementType.string:
-                continue
-            while hasattr(tensor, "source"):
-                if hasattr(tensor, "factors"):
-                    yield tensor.factors
-                tensor = tensor.source
-            yield tensor
+            tensor = node.op.value
+            if tensor.size > INLINE and tensor.dtype is not ElementType.string:
+                yield from _places(tensor)
         for body in node.op.bodies():
             yield from _leaves(body)

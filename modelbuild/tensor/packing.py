@@ -25,9 +25,13 @@ def pack(elements: Array, dtype: ElementType) -> Array:
     if dtype is ElementType.u1:
         return np.packbits(octets)
     lanes = 8 // dtype.bits
-    padded = np.zeros(-(-octets.size // lanes) * lanes, np.uint8)
-    np.bitwise_and(octets, (1 << dtype.bits) - 1, out=padded[: octets.size])
-    packed: Array = np.bitwise_or.reduce(padded.reshape(-1, lanes) << _shifts(dtype), axis=1)
+    packed = np.zeros(-(-octets.size // lanes) * lanes, np.uint8)
+    np.bitwise_and(octets, (1 << dtype.bits) - 1, out=packed[: octets.size])
+    bits = dtype.bits
+    while bits < 8:  # neighbours slide together: as one number of two bytes the second one is eight bits up
+        pairs = packed.view("<u2")
+        packed = (pairs | pairs >> (8 - bits)).astype(np.uint8)
+        bits *= 2
     return packed
 
 

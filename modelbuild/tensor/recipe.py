@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from modelbuild.tensor.dtype import ElementType, Ints
+from modelbuild.tensor.quantized import Quantized
 from modelbuild.tensor.storage import Cast, InMemory, Reshaped, Scaled, Tensor, Transposed
 
 INLINE = 16
@@ -19,7 +20,7 @@ Contents = Callable[[str, ElementType, Ints], Tensor]
 """The tensor of a content digest, seen with a type and shape; raises ``KeyError`` where there is none."""
 
 _LEAF = re.compile(r"@(?P<digest>[0-9a-f]{64}):(?P<dtype>\w+)\[(?P<shape>[\d,]*)\]")
-_CALL = re.compile(r"(?P<call>cast|transposed|reshaped|scaled)\(")
+_CALL = re.compile(r"(?P<call>cast|transposed|reshaped|scaled|quantized)\(")
 _LIST = re.compile(r"\[([\d,]*)\], ")
 
 
@@ -34,6 +35,8 @@ def write_tensor(tensor: Tensor) -> str:
             return f"reshaped({_list(shape)}, {write_tensor(source)})"
         case Scaled(source=source, factors=factors, axis=axis):
             return f"scaled({axis}, {write_tensor(factors)}, {write_tensor(source)})"
+        case Quantized(dtype=dtype, sources=sources):
+            return f"quantized({dtype}, {', '.join(map(write_tensor, sources))})"
     return f"@{tensor.digest}:{tensor.dtype}{_list(tensor.shape)}"
 
 
@@ -68,6 +71,15 @@ def _read(text: str, contents: Contents, depth: int) -> tuple[Tensor, str]:
         factors, text = _read(text, contents, depth + 1)
         source, text = _read(text.removeprefix(", "), contents, depth + 1)
         made = Scaled(source, InMemory(factors.numpy()), int(axis))
+    elif call["call"] == "quantized":
+        dtype, text = text.split(", ", 1)
+        scales, text = _read(text, contents, depth + 1)
+        source, text = _read(text.removeprefix(", "), contents, depth + 1)
+        zeros = None
+        if text.startswith(", "):
+            zeros = InMemory(source.numpy())
+            source, text = _read(text.removeprefix(", "), contents, depth + 1)
+        made = Quantized(source, ElementType(dtype), InMemory(scales.numpy()), zeros)
     else:
         numbers = _LIST.match(text)
         if numbers is None:

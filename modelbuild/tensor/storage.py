@@ -1,8 +1,8 @@
 """Where the content of a constant lies, and how it is read without holding it.
 
 A tensor is immutable content of a static shape: an array (``InMemory``), bytes of a file (``Mapped``), or derived from
-another tensor (``Cast``, ``Transposed``, ``Reshaped``, ``Scaled``: a closed vocabulary, see ``DERIVATIONS``). Its
-bytes, in the layout of an IR's weights file, come in pieces; nothing keeps them.
+another tensor (``Cast``, ``Transposed``, ``Reshaped``, ``Scaled``, and ``Quantized`` in a file of its own: a closed
+vocabulary, see ``DERIVATIONS``). Its bytes, in the layout of an IR's weights file, come in pieces; nothing keeps them.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ import hashlib
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from itertools import cycle
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import numpy as np
 
@@ -20,6 +19,7 @@ from modelbuild.errors import SourceError
 from modelbuild.tensor.cast import Caster
 from modelbuild.tensor.dtype import Array, ElementType, Ints
 from modelbuild.tensor.packing import pack, pack_strings, unpack
+from modelbuild.tensor.pieces import PIECE, boxes, elements_in, twins
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,14 +29,11 @@ if TYPE_CHECKING:
 DERIVATIONS: Final = 1
 """The version of the derived tensors' meaning: it changes when one of them gives other bytes."""
 
-PIECE: Final = 1 << 20
-"""Bytes that are handled at once: few enough to stay in a processor's cache from one step to the next."""
-
 SLAB: Final = 32 << 20
+"""Bytes of a transposed tensor that are gathered in one pass over its source."""
 
 NARROW: Final = 32
 """Rows of fewer elements are multiplied all at once: numpy takes its time for each row."""
-"""Bytes of a transposed tensor that are gathered in one pass over its source."""
 
 
 class Tensor(ABC):
@@ -62,6 +59,11 @@ class Tensor(ABC):
         A piece is valid until the one after the next is asked for: they share two buffers, so that one can be written
         while the other is made.
         """
+
+    @property
+    def sources(self) -> tuple[Tensor, ...]:
+        """What this is derived from; nothing where content lies."""
+        return ()
 
     @property
     def size(self) -> int:
@@ -157,7 +159,7 @@ class InMemory(Tensor):
             blob = memoryview(pack_strings(self.array.flat))
             yield from (blob[at : at + limit] for at in range(0, len(blob), limit))
             return
-        flat, step = self._flat(), _elements(self.dtype, limit)
+        flat, step = self._flat(), elements_in(self.dtype, limit)
         for at in range(0, flat.size, step):
             yield pack(flat[at : at + step], self.dtype).data
 
@@ -188,8 +190,8 @@ class Mapped(Tensor):
         left = self.nbytes
         if not left:
             return
-        step = self.dtype.nbytes(_elements(self.dtype, limit))
-        buffers = _twins(min(left, step), np.dtype(np.uint8))
+        step = self.dtype.nbytes(elements_in(self.dtype, limit))
+        buffers = twins(min(left, step), np.dtype(np.uint8))
         try:
             file = self.path.open("rb", buffering=0)
         except OSError as error:
@@ -216,10 +218,14 @@ class Cast(Tensor):
         Caster(self.source.dtype, self.dtype, self.saturate)
         object.__setattr__(self, "shape", self.source.shape)
 
+    @property
+    def sources(self) -> tuple[Tensor, ...]:
+        return (self.source,)
+
     def chunks(self, limit: int = PIECE) -> Iterator[memoryview]:
         cast = Caster(self.source.dtype, self.dtype, self.saturate)
-        step = min(_elements(self.dtype, limit), _elements(self.source.dtype, limit))
-        buffers = _twins(min(self.size, step), self.dtype.numpy)
+        step = min(elements_in(self.dtype, limit), elements_in(self.source.dtype, limit))
+        buffers = twins(min(self.size, step), self.dtype.numpy)
         for elements in self.source.arrays(self.source.dtype.nbytes(step)):
             out = next(buffers)[: elements.size]
             cast.into(out, elements)
@@ -238,6 +244,10 @@ class Reshaped(Tensor):
         if math.prod(self.shape) != self.source.size or min(self.shape, default=0) < 0:
             raise ValueError(f"cannot reshape {self.source.shape} to {self.shape}")
         object.__setattr__(self, "dtype", self.source.dtype)
+
+    @property
+    def sources(self) -> tuple[Tensor, ...]:
+        return (self.source,)
 
     @property
     def nbytes(self) -> int:
@@ -272,8 +282,12 @@ class Scaled(Tensor):
         object.__setattr__(self, "dtype", self.source.dtype)
         object.__setattr__(self, "shape", shape)
 
+    @property
+    def sources(self) -> tuple[Tensor, ...]:
+        return (self.factors, self.source)
+
     def chunks(self, limit: int = PIECE) -> Iterator[memoryview]:
-        buffers = _twins(min(self.size, _elements(self.dtype, limit)), self.dtype.numpy)
+        buffers = twins(min(self.size, elements_in(self.dtype, limit)), self.dtype.numpy)
         start = 0
         for elements in self.source.arrays(limit):
             out = next(buffers)[: elements.size]
@@ -323,8 +337,12 @@ class Transposed(Tensor):
         object.__setattr__(self, "dtype", self.source.dtype)
         object.__setattr__(self, "shape", tuple(self.source.shape[axis] for axis in self.order))
 
+    @property
+    def sources(self) -> tuple[Tensor, ...]:
+        return (self.source,)
+
     def chunks(self, limit: int = PIECE) -> Iterator[memoryview]:
-        step = _elements(self.dtype, limit)
+        step = elements_in(self.dtype, limit)
         for slab in self._slabs():
             flat = slab.reshape(-1)
             for at in range(0, flat.size, step):
@@ -355,7 +373,7 @@ class Transposed(Tensor):
         at = 0
         for elements in self.source.arrays():
             begin = at
-            for box in _boxes(self.source.shape, at, at + elements.size):
+            for box in boxes(self.source.shape, at, at + elements.size):
                 extents = [cut.stop - cut.start for cut in box]
                 block = elements[begin - at : begin - at + math.prod(extents)].reshape(extents)
                 begin += block.size
@@ -367,37 +385,6 @@ class Transposed(Tensor):
                     target[lead] = slice(low - start, high - start)
                     view[tuple(target)] = block[tuple(inside)]
             at += elements.size
-
-
-def _boxes(shape: Ints, start: int, stop: int) -> Iterator[tuple[slice, ...]]:
-    """Cut elements ``start`` to ``stop`` of a C-ordered array into boxes, in order: at most two an axis."""
-    if not shape:
-        yield ()
-        return
-    inner = math.prod(shape[1:])
-    whole = tuple(slice(0, extent) for extent in shape[1:])
-    row, skipped = divmod(start, inner)
-    last, rest = divmod(stop, inner)
-    if skipped or row == last:
-        end = inner if row < last else rest
-        yield from ((slice(row, row + 1), *box) for box in _boxes(shape[1:], skipped, end))
-        row += 1
-    if row < last:
-        yield (slice(row, last), *whole)
-    if rest and row <= last:
-        yield from ((slice(last, last + 1), *box) for box in _boxes(shape[1:], 0, rest))
-
-
-def _twins(size: int, dtype: np.dtype[Any]) -> Iterator[Array]:
-    """Two buffers in turn, the second one made when it is needed."""
-    first = np.empty(size, dtype)
-    yield first
-    yield from cycle((np.empty(size, dtype), first))
-
-
-def _elements(dtype: ElementType, limit: int) -> int:
-    """How many elements go into ``limit`` bytes; a multiple of eight, so that pieces of packed ones end on a byte."""
-    return max(limit * 8 // dtype.bits // 8 * 8, 8)
 
 
 def _fill(piece: memoryview, file: FileIO, path: Path) -> None:

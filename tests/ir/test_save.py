@@ -17,8 +17,9 @@ from modelbuild.ir import save
 from modelbuild.ir.read import describe
 from modelbuild.runtime.session import Session
 from modelbuild.tensor.dtype import ElementType
+from modelbuild.tensor.pieces import PIECE
 from modelbuild.tensor.shape import Expr
-from modelbuild.tensor.storage import PIECE, InMemory, Mapped
+from modelbuild.tensor.storage import InMemory, Mapped
 
 
 def parameter(name: str = "x", shape: tuple[int | Expr, ...] = (2,), layout: str = "") -> Value:

@@ -14,6 +14,7 @@ import pytest
 from modelbuild.errors import SourceError
 from modelbuild.tensor import storage
 from modelbuild.tensor.dtype import Array, ElementType
+from modelbuild.tensor.pieces import PIECE
 from modelbuild.tensor.storage import Cast, InMemory, Mapped, Reshaped, Scaled, Tensor, Transposed
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ E = ElementType
 RNG = np.random.default_rng(7)
 
 
-def content(tensor: Tensor, limit: int = storage.PIECE) -> bytes:
+def content(tensor: Tensor, limit: int = PIECE) -> bytes:
     return b"".join(bytes(piece) for piece in tensor.chunks(limit))
 
 
@@ -214,4 +215,4 @@ def test_a_file_is_cast_in_a_few_pieces_of_memory(tmp_path: Path) -> None:
     assert sum(len(piece) for piece in tensor.chunks()) == 32 << 20
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 4 * storage.PIECE
+    assert peak < 4 * PIECE

@@ -1,0 +1,51 @@
+"""How content is cut into pieces, and where a piece lies in its tensor."""
+
+from __future__ import annotations
+
+import math
+from itertools import cycle
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from modelbuild.tensor.dtype import Array, ElementType, Ints
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PIECE: Final = 1 << 20
+"""Bytes that are handled at once: few enough to stay in a processor's cache from one step to the next."""
+
+GLANCE: Final = PIECE >> 2
+"""Bytes that are read at once where they are only looked at: so many are copied out of a file at twice the speed."""
+
+
+def boxes(shape: Ints, start: int, stop: int) -> Iterator[tuple[slice, ...]]:
+    """Cut elements ``start`` to ``stop`` of a C-ordered array into boxes, in order: at most two an axis."""
+    if not shape:
+        yield ()
+        return
+    inner = math.prod(shape[1:])
+    whole = tuple(slice(0, extent) for extent in shape[1:])
+    row, skipped = divmod(start, inner)
+    last, rest = divmod(stop, inner)
+    if skipped or row == last:
+        end = inner if row < last else rest
+        yield from ((slice(row, row + 1), *box) for box in boxes(shape[1:], skipped, end))
+        row += 1
+    if row < last:
+        yield (slice(row, last), *whole)
+    if rest and row <= last:
+        yield from ((slice(last, last + 1), *box) for box in boxes(shape[1:], 0, rest))
+
+
+def twins(size: int, dtype: np.dtype[Any]) -> Iterator[Array]:
+    """Two buffers in turn, the second one made when it is needed."""
+    first = np.empty(size, dtype)
+    yield first
+    yield from cycle((np.empty(size, dtype), first))
+
+
+def elements_in(dtype: ElementType, limit: int) -> int:
+    """How many elements go into ``limit`` bytes; a multiple of eight, so that pieces of packed ones end on a byte."""
+    return max(limit * 8 // dtype.bits // 8 * 8, 8)
