@@ -93,7 +93,12 @@ def artifact(
         """The graph in a precision, and the pair that it is written as."""
         subject = str(replace(variant, precision=precision))
         static = model.static_shape or variant.target.static_shapes
-        asked = {"precision": str(precision), "static_shapes": static, "files": roles}
+        asked = {
+            "precision": str(precision),
+            "static_shapes": static,
+            "compression": model.compression.plain(precision),
+            "files": roles,
+        }
         specialized = Job(specialize, subject, asked, {GRAPH: rewrites[-1]}, aside)
         return specialized, Job(emit, subject, {"name": model.id}, {GRAPH: specialized}, aside)
 
@@ -166,6 +171,7 @@ def provenance(model: Model, variant: Variant, sources: Sequence[FetchedFile]) -
             "phases": list(DEFAULT),
             "transform": plain_transform(model.transform) if model.transform else None,
             "static_shapes": model.static_shape or variant.target.static_shapes,
+            "compression": model.compression.plain(variant.precision),
         },
         "license": model.license,
         "tags": list(model.tags),

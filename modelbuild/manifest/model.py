@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from modelbuild.manifest.quality import Calibration, Check, Reference
-    from modelbuild.targets import Precision, Target
+    from modelbuild.targets import Compression, Precision, Target
     from modelbuild.tensor.dtype import ElementType
 
 
@@ -177,6 +177,7 @@ class Model:
     tags: tuple[str, ...]
     license: str | None
     place: str
+    compression: Compression
     order: tuple[str, ...] = ()
     batch: int | None = None
     static_shape: bool = False

@@ -23,7 +23,7 @@ from modelbuild.manifest.model import (
     UrlSource,
 )
 from modelbuild.manifest.quality import Calibration, Check, Reference
-from modelbuild.targets import Precision, Target
+from modelbuild.targets import Compression, Int4, Int8, Keep, Precision, Target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -61,6 +61,7 @@ def resolve(
         targets=tuple(targets[target] for target in target_names(written, defaults)),
         precisions=tuple(said(said(written.precisions, defaults.precisions), DEFAULT_PRECISIONS)),
         exclude=tuple(Exclusion(said(e.target, None), said(e.precision, None)) for e in said(written.exclude, ())),
+        compression=_compression(written),
         tags=tuple(said(written.tags, ())),
         license=said(written.license, None),
         place=f"{place.file}:{place.line}",
@@ -87,6 +88,7 @@ def contradictions(model: Model) -> Iterator[tuple[Path, str]]:
     yield from _inputs_against_targets(model)
     yield from _batch(model)
     yield from _matrix(model)
+    yield from _kept(model)
     yield from _calibration(model)
 
 
@@ -172,6 +174,15 @@ def _given(written: Struct | UnsetType) -> dict[str, Any]:
         return {}
     fields = ((name, getattr(written, name)) for name in written.__struct_fields__)
     return {name: value for name, value in fields if value is not UNSET}
+
+
+def _compression(written: schema.Model) -> Compression:
+    weights = said(written.weights, schema.Weights())
+    keep = (
+        Keep(said(one.nodes, ""), tuple(said(one.types, ())), Precision(said(one.precision, Precision.FP16)))
+        for one in said(written.keep, ())
+    )
+    return Compression(Int8(**_given(weights.int8)), Int4(**_given(weights.int4)), tuple(keep))
 
 
 def _layout(written: str | UnsetType) -> str | None:
@@ -278,3 +289,9 @@ def _calibration(model: Model) -> Iterator[tuple[Path, str]]:
     if model.calibration is not None and not calibrated:
         asked = " and ".join(model.precisions)
         yield ("calibration",), f"no precision needs it: the model is in {asked}; it is for FP16-INT8 and FP32-INT8"
+
+
+def _kept(model: Model) -> Iterator[tuple[Path, str]]:
+    for at, rule in enumerate(model.compression.keep):
+        if not rule.nodes and not rule.types:
+            yield ("keep", at), "this keeps everything: name nodes, types, or both"

@@ -132,6 +132,20 @@ DataPattern = Annotated[
 Samples = Annotated[int, Meta(ge=1, le=100_000, description="a number of examples from 1 to 100000")]
 
 
+LayerPattern = Annotated[
+    str, Meta(min_length=1, max_length=500, description="the name of a layer, or a pattern such as */lm_head/*")
+]
+LayerType = Annotated[
+    str, Meta(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=100, description="an operator, as in MatMul or Conv")
+]
+WeightMode = Literal["asym", "sym"]
+GroupSize = Annotated[
+    Literal[-1, 16, 32, 64, 128, 256, 512, 1024],
+    Meta(description="-1 for a whole channel, or a power of two from 16 to 1024"),
+]
+Ratio = Annotated[float, Meta(ge=0, le=1, description="a number from 0 to 1")]
+
+
 class _Entry(Struct, forbid_unknown_fields=True, kw_only=True):
     """What all mappings of a manifest have in common."""
 
@@ -271,6 +285,40 @@ class Transform(_Entry):
     pruning: bool | UnsetType = UNSET
 
 
+class Int8(_Entry):
+    """How INT8 stores weights: in steps of one scale a channel; 'asym' has a zero point too."""
+
+    mode: WeightMode | UnsetType = UNSET
+
+
+class Int4(_Entry):
+    """How INT4 stores weights: in steps of one scale for 'group_size' numbers, or for a channel if that is -1.
+
+    'ratio' of the weights of matrix products get four bits, what those would hurt most eight. So do embeddings and the
+    last product, unless it is 'all_layers'.
+    """
+
+    mode: WeightMode | UnsetType = UNSET
+    group_size: GroupSize | UnsetType = UNSET
+    ratio: Ratio | UnsetType = UNSET
+    all_layers: bool | UnsetType = UNSET
+
+
+class Weights(_Entry):
+    """How the precisions that store weights as integers do it; the names are those of nncf and optimum."""
+
+    int8: Int8 | UnsetType = UNSET
+    int4: Int4 | UnsetType = UNSET
+
+
+class Keep(_Entry):
+    """Layers whose weights stay in a higher precision than the rest: those of a name, of a type, or of both."""
+
+    nodes: LayerPattern | UnsetType = UNSET
+    types: Annotated[list[LayerType], Meta(min_length=1, extra_json_schema=_UNIQUE)] | UnsetType = UNSET
+    precision: Literal["FP32", "FP16", "INT8"] | UnsetType = UNSET
+
+
 class Model(_Entry):
     """A model and what to build from it."""
 
@@ -284,6 +332,8 @@ class Model(_Entry):
     targets: TargetNames | UnsetType = UNSET
     precisions: Precisions | UnsetType = UNSET
     exclude: list[Exclusion] | UnsetType = UNSET
+    weights: Weights | UnsetType = UNSET
+    keep: Annotated[list[Keep], Meta(min_length=1)] | UnsetType = UNSET
     check: Check | UnsetType = UNSET
     reference: Reference | UnsetType = UNSET
     calibration: Calibration | UnsetType = UNSET

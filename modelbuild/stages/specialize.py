@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from modelbuild.passes.specialize import specialize as specialize_graph
 from modelbuild.stages.graphs import GRAPH_CODE, NUMBERS, read_graph, write_graph
 from modelbuild.stages.inputs import Inputs
 from modelbuild.stages.names import TRACE
 from modelbuild.stages.outputs import Outputs
 from modelbuild.stages.stage import Params, stage
+from modelbuild.targets.compression import Compression
 
 
-@stage("specialize", code=(*GRAPH_CODE, "modelbuild.passes", "modelbuild.rewrite"), versions=NUMBERS)
+@stage(
+    "specialize",
+    code=(
+        *GRAPH_CODE,
+        "modelbuild.passes",
+        "modelbuild.rewrite",
+        "modelbuild.spelling",
+        "modelbuild.targets.compression",
+        "modelbuild.targets.precision",
+    ),
+    versions=NUMBERS,
+)
 def specialize(inputs: Inputs, params: Params, out: Outputs) -> None:
-    """``precision`` and ``static_shapes`` of params say what is asked."""
+    """``precision``, ``static_shapes`` and ``compression`` of params say what is asked."""
     graph = read_graph(inputs)
-    trace = specialize_graph(graph, precision=params["precision"], static_shapes=params["static_shapes"])
+    trace = specialize_graph(
+        graph,
+        precision=params["precision"],
+        static_shapes=params["static_shapes"],
+        compression=msgspec.convert(params["compression"], Compression),
+    )
     out.write(TRACE, f"{trace}\n".encode(), "log")
     write_graph(graph, {inputs.path(role): role for role in params["files"]}, inputs, out)

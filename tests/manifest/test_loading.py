@@ -25,7 +25,7 @@ from modelbuild.manifest import (
     load,
 )
 from modelbuild.manifest.model import LowLatency2, Transform
-from modelbuild.targets import Precision, Target
+from modelbuild.targets import Compression, Int4, Int8, Precision, Target
 from modelbuild.tensor.dtype import ElementType
 
 ROOT = Path(__file__).parents[2]
@@ -73,6 +73,7 @@ def test_every_default_is_spelled_out(tmp_path: Path) -> None:
         tags=(),
         license=None,
         place="models.yaml:4",
+        compression=Compression(Int8("asym"), Int4("sym", 128, 1.0, all_layers=False), ()),
     )
 
 

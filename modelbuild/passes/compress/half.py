@@ -1,4 +1,4 @@
-"""Store real weights as f16 with a Convert back, as the runtime's own compression does.
+"""Store real weights as f16 or bf16 with a Convert back, as the runtime's own compression does.
 
 Constants that decide shapes, ranges or quantisation stay as they are: rounding them changes more than last digits.
 So do constants that f16 cannot hold.
@@ -6,64 +6,141 @@ So do constants that f16 cannot hold.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
 import numpy as np
 
 from modelbuild import ops
 from modelbuild.graph import Graph, Node, Op, Value
 from modelbuild.graph.copy import copy
 from modelbuild.graph.structure import Const
+from modelbuild.passes.compress.keep import BY_RULE, is_kept_from
+from modelbuild.passes.compress.sensitive import INTO_LOGARITHM, angles, before_logarithms
 from modelbuild.rewrite import Trace
+from modelbuild.targets.compression import Keep
+from modelbuild.targets.precision import Precision
 from modelbuild.tensor.dtype import ElementType
+from modelbuild.tensor.pieces import GLANCE
 from modelbuild.tensor.storage import Cast, Tensor
 
-NAME = "compress_to_fp16"
-LARGEST = 65504.0
+LARGEST: Final = 65504.0
 """The largest finite f16."""
 
-SMALLEST = 2.0**-14
+SMALLEST: Final = 2.0**-14
 """Below this f16 loses digits, and in the end everything: the epsilon of a normalization would be zero."""
 
-LOOK_BYTES = 1 << 14
-"""Constants up to this size are looked through for what f16 cannot hold; in larger ones such numbers saturate."""
+VANISHING: Final = 2.0**-24
+"""Below this f16 has nothing: a divisor would be zero."""
+
+LISTED: Final = 5
+"""How many constants a note names."""
 
 
-def compress_to_fp16(graph: Graph, trace: Trace) -> int:
+def compress_to_fp16(graph: Graph, trace: Trace, keep: Sequence[Keep] = ()) -> int:
     """Const f32  ->  Convert(Const f16), in bodies too; return how many constants."""
-    precise = precise_values(graph)
+    beyond: list[str] = []
+
+    def why_not(value: Value, tensor: Tensor) -> str | None:
+        if is_kept_from(value, keep, Precision.FP16):
+            return BY_RULE
+        why = _beyond_half(value, tensor)
+        if why and tensor.size > 1:
+            beyond.append(f"{value} {why}")
+        return why
+
+    made = _store(graph, _Form("compress_to_fp16", ElementType.f16, _decisive, why_not), trace)
+    if beyond:
+        more = f" and {len(beyond) - LISTED} more" if len(beyond) > LISTED else ""
+        graph.notes.append(f"what f16 cannot hold stays as it is: {', '.join(beyond[:LISTED])}{more}")
+    return made
+
+
+def compress_to_bf16(graph: Graph, trace: Trace, keep: Sequence[Keep] = ()) -> int:
+    """Const f32  ->  Convert(Const bf16), in bodies too; return how many constants.
+
+    Vectors stay: biases and what normalizes need more than eight bits, and gain nothing. So do spectra.
+    """
+
+    def held(graph: Graph) -> Mapping[Value, str]:
+        return {**dict.fromkeys(before_logarithms(graph), INTO_LOGARITHM), **_decisive(graph)}
+
+    def why_not(value: Value, tensor: Tensor) -> str | None:
+        if is_kept_from(value, keep, Precision.BF16):
+            return BY_RULE
+        return "it is no matrix" if sum(extent > 1 for extent in tensor.shape) < 2 else None
+
+    return _store(graph, _Form("compress_to_bf16", ElementType.bf16, held, why_not), trace)
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """What stays as it is: ``held`` says it by the place in a graph, ``why_not`` by rules and numbers."""
+
+    name: str
+    dtype: ElementType
+    held: Callable[[Graph], Mapping[Value, str]]
+    why_not: Callable[[Value, Tensor], str | None]
+
+
+def _store(graph: Graph, form: _Form, trace: Trace) -> int:
+    held = form.held(graph)
     made = 0
     for node in graph.nodes():
         if bodies := node.op.bodies():
             new = tuple(copy(body) for body in bodies)
-            made += sum(compress_to_fp16(body, trace) for body in new)
+            made += sum(_store(body, form, trace) for body in new)
             node.op = node.op.with_bodies(*new)
         elif isinstance(node.op, Const) and node.op.value.dtype in {ElementType.f32, ElementType.f64}:
-            why = _why_not(node.op.value, node.output, precise)
-            if why:
-                trace.skipped(NAME, node.name, why)
+            if why := held.get(node.output) or form.why_not(node.output, node.op.value):
+                trace.skipped(form.name, node.name, why)
             else:
-                trace.applied(NAME, node.name)
-                _compress(graph, node.output, node.op.value)
+                trace.applied(form.name, node.name)
+                _compress(graph, node.output, node.op.value, form.dtype)
                 made += 1
     return made
 
 
-def _why_not(tensor: Tensor, value: Value, precise: frozenset[Value]) -> str | None:
-    if value in precise:
-        return "it decides a shape, a range or a scale of quantisation"
-    if 0 < tensor.nbytes <= LOOK_BYTES:
-        content = tensor.numpy()
-        finite = content[np.isfinite(content)]
-        peak = np.abs(finite).max(initial=0)
-        if peak > LARGEST or 0 < peak < SMALLEST:
-            return "f16 cannot hold it"
+def _compress(graph: Graph, full: Value, content: Tensor, dtype: ElementType) -> None:
+    node = full.producer
+    half = Node(Const(Cast(content, dtype)), (), f"{node.name}_compressed", node.origin).output
+    convert = Node(ops.Convert(full.fact.dtype, decompression=True), (half,), node.name, node.origin).output
+    graph.replace(full, convert)
+
+
+def _decisive(graph: Graph) -> Mapping[Value, str]:
+    decided = dict.fromkeys(precise_values(graph), "it decides a shape, a range or a scale of quantisation")
+    return {**dict.fromkeys(angles(graph), "it is an angle"), **decided}
+
+
+def _beyond_half(value: Value, tensor: Tensor) -> str | None:
+    """Why f16 cannot hold a constant: what is too large would be cut off, what is too small would be zero."""
+    peak = _peak(tensor)
+    if peak > LARGEST:
+        return f"goes up to {peak:.5g}"
+    if 0 < peak < SMALLEST:
+        return f"goes no further than {peak:.2g}"
+    if any(isinstance(node.op, ops.Divide) and place == 1 for node, place in value.uses) and _vanishes(tensor):
+        return f"divides, and has numbers below {VANISHING:.1g}"
     return None
 
 
-def _compress(graph: Graph, full: Value, content: Tensor) -> None:
-    node = full.producer
-    half = Node(Const(Cast(content, ElementType.f16)), (), f"{node.name}_compressed", node.origin).output
-    convert = Node(ops.Convert(full.fact.dtype, decompression=True), (half,), node.name, node.origin).output
-    graph.replace(full, convert)
+def _peak(tensor: Tensor) -> float:
+    """The greatest magnitude of a finite number."""
+    peak = 0.0
+    for elements in tensor.arrays(GLANCE):
+        found = max(float(elements.max(initial=0)), -float(elements.min(initial=0)))
+        if not math.isfinite(found):
+            found = float(np.abs(elements[np.isfinite(elements)]).max(initial=0))
+        peak = max(peak, found)
+    return peak
+
+
+def _vanishes(tensor: Tensor) -> bool:
+    """Whether a number that is not zero would be."""
+    return any(((elements != 0) & (np.abs(elements) < VANISHING)).any() for elements in tensor.arrays())
 
 
 def precise_values(graph: Graph) -> frozenset[Value]:
