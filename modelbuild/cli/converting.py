@@ -63,7 +63,11 @@ def _shared_options(command: F) -> F:
 
 @click.command("convert")
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--precision", type=click.Choice(list(Precision), case_sensitive=False), help="FP16 if nothing is said.")
+@click.option(
+    "--precision",
+    type=click.Choice([p.value for p in Precision], case_sensitive=False),
+    help="FP16 if nothing is said.",
+)
 @_shared_options
 def convert_command(*, model: Path, precision: str | None, compress_to_fp16: bool | None, **given: Any) -> None:
     """Convert the file MODEL to OpenVINO IR: MODEL_NAME.xml and MODEL_NAME.bin."""

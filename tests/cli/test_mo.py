@@ -17,6 +17,7 @@ from modelbuild.frontends.load import read_source
 from modelbuild.manifest import load
 from modelbuild.manifest.model import LowLatency2, Transform
 from modelbuild.options import specified
+from modelbuild.targets import Precision
 
 Capture = pytest.CaptureFixture[str]
 OF_INPUTS: dict[str, Any] = {
@@ -176,3 +177,9 @@ def test_an_empty_entry_is_none(read: Callable[[str, str], optimizer.Written]) -
 
 def test_one_precision_is_said_once(model: Path) -> None:
     assert run(["convert", "m.onnx", "--precision", "FP32", "--compress_to_fp16", "True"]) == 3
+
+
+@pytest.mark.parametrize("name", Precision)
+def test_precisions_are_called_as_in_a_manifest(name: Precision, capsys: Capture) -> None:
+    assert run(["convert", "--help"]) == 0
+    assert name.lower() in capsys.readouterr().out
