@@ -11,10 +11,12 @@ from modelbuild.errors import UsageError
 from modelbuild.frontends.load import load, read_source
 from modelbuild.graph import Graph
 from modelbuild.options import GivenShape, Number, Numbers, specified
+from modelbuild.passes.fit import fit
 from modelbuild.passes.pipeline import DEFAULT, optimize
-from modelbuild.passes.specialize import demand_static_shapes, specialize
+from modelbuild.passes.specialize import specialize
 from modelbuild.passes.transform import transform as apply_transform
-from modelbuild.targets import Precision
+from modelbuild.rewrite import Trace
+from modelbuild.targets import Limits, Precision
 from modelbuild.tensor.dtype import ElementType
 
 if TYPE_CHECKING:
@@ -88,7 +90,7 @@ def convert_model(
         apply_transform(graph, transform)
         optimize(graph, phases)
     if static_shape:
-        demand_static_shapes(graph)
+        fit(graph, Limits(static_shapes=True), Trace())
     return graph
 
 

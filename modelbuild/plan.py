@@ -89,13 +89,14 @@ def artifact(
         asked = {"transform": plain_transform(model.transform), **optimizing}
         rewrites.append(Job(transform, model.id, asked, {GRAPH: rewrites[-1]}, aside))
 
+    limits = variant.target.limits(static_shapes=model.static_shape)
+
     def made(precision: Precision) -> tuple[Job, Job]:
         """The graph in a precision, and the pair that it is written as."""
         subject = str(replace(variant, precision=precision))
-        static = model.static_shape or variant.target.static_shapes
         asked = {
             "precision": str(precision),
-            "static_shapes": static,
+            "limits": limits.plain(),
             "compression": model.compression.plain(precision),
             "files": roles,
         }
@@ -155,6 +156,7 @@ def framework(model: Model) -> str:
 
 def provenance(model: Model, variant: Variant, sources: Sequence[FetchedFile]) -> Mapping[str, Any]:
     """Where an artifact comes from, as plain data: no time, no path of this machine."""
+    limits = variant.target.limits(static_shapes=model.static_shape)
     return {
         "model": model.id,
         "target": str(variant.target),
@@ -170,7 +172,8 @@ def provenance(model: Model, variant: Variant, sources: Sequence[FetchedFile]) -
             "outputs": list(model.outputs),
             "phases": list(DEFAULT),
             "transform": plain_transform(model.transform) if model.transform else None,
-            "static_shapes": model.static_shape or variant.target.static_shapes,
+            "static_shapes": limits.static_shapes,
+            "runtime": limits.runtime,
             "compression": model.compression.plain(variant.precision),
         },
         "license": model.license,

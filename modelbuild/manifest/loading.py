@@ -32,6 +32,7 @@ def load(path: Path) -> Manifest:
             hint = "; 'modelbuild init' drafts one" if isinstance(error, FileNotFoundError) else ""
             raise ManifestError([f"{path}: {error.strerror}{hint}"]) from None
         loading.follow_links()
+        loading.make_targets()
         models = {model.id: model for model in loading.resolved()}
     if loading.problems.told:
         raise ManifestError(loading.problems.lines(loading.files))
@@ -55,7 +56,9 @@ class _Loading:
         self._reader = Reader(self.problems)
         self._defaults = schema.Defaults()
         self._models: dict[str, Found[schema.Model]] = {}
-        self._targets: dict[str, Target] = dict(BUILT_IN)
+        self._devices: dict[str, Found[schema.Device]] = {}
+        self._own_targets: dict[str, Found[schema.Target]] = {}
+        self._targets: dict[str, Target] = {}
         self._named: set[str] = set(BUILT_IN)
         self._defined: dict[tuple[str, str], Place] = {}
         self._real_folders: dict[str, str] = {}
@@ -86,15 +89,36 @@ class _Loading:
             if link.to == "path" and (astray := self._astray(beside(link.place.file, link.text))):
                 self.problems.add(link.place, f"{quote(link.text)} {astray}")
 
+    def make_targets(self) -> None:
+        """Says what is wrong with the devices that are described, and with targets for them."""
+        from modelbuild.manifest.devices import profiles, target
+        from modelbuild.manifest.nodes import locate
+
+        def tell(name: str, key: str, problem: str) -> None:
+            self.problems.add(locate(self._devices[name].node, key), f"device {quote(name)}: {problem}")
+
+        known = profiles({name: found.value for name, found in self._devices.items()}, tell)
+        for name, found in self._own_targets.items():
+            try:
+                self._targets[name] = target(name, found.value, known)
+            except ValueError as problem:
+                self.problems.add(locate(found.node, "device"), str(problem))
+
+    def _target(self, name: str) -> Target | None:
+        """None for one of which a problem has been told."""
+        return self._targets.get(name) if ("target", name) in self._defined else BUILT_IN.get(name)
+
     def resolved(self) -> Iterator[Model]:
         """The models by id, less those that name a target of which a problem has been told."""
         from modelbuild.manifest.nodes import locate
         from modelbuild.manifest.resolve import contradictions, resolve, target_names
 
         for name, found in sorted(self._models.items()):
-            if not self._targets.keys() >= set(target_names(found.value, self._defaults)):
+            named = {target: self._target(target) for target in target_names(found.value, self._defaults)}
+            targets = {target: known for target, known in named.items() if known is not None}
+            if len(targets) < len(named):
                 continue
-            model = resolve(name, found.key.place, found.value, self._targets, self._defaults)
+            model = resolve(name, found.key.place, found.value, targets, self._defaults)
             for path, problem in contradictions(model):
                 self.problems.add(locate(found.node, *path), f"model {quote(name)}: {problem}")
             yield model
@@ -118,8 +142,10 @@ class _Loading:
 
         if targets := fields.get("targets"):
             self._name("target", targets)
-            for found in self._reader.entries(targets, schema.Targets):
-                self._targets[found.key.text] = _target(found.key.text, found.value)
+            self._own_targets |= {found.key.text: found for found in self._reader.entries(targets, schema.Targets)}
+        if devices := fields.get("devices"):
+            self._name("device", devices)
+            self._devices |= {found.key.text: found for found in self._reader.entries(devices, schema.Devices)}
         if models := fields.get("models"):
             self._name("model", models)
             self._models |= {found.key.text: found for found in self._reader.entries(models, schema.Models)}
@@ -186,14 +212,3 @@ class _Loading:
         if not Path(real).is_relative_to(self.root):
             return f"is a link that leads out of the folder of {self.files[0]}"
         return None
-
-
-def _target(name: str, written: schema.Target) -> Target:
-    from modelbuild.manifest.resolve import said
-
-    return Target.of(
-        name,
-        written.device,
-        static_shapes=said(written.static_shapes, None),
-        precisions=tuple(said(written.precisions, ())) or None,
-    )

@@ -163,13 +163,9 @@ class Reader:
             kind.pattern and not re.fullmatch(kind.pattern, text)
         ):
             return self._problem(node, f"{quote(text)} is not {_expected(kind, meta)}")
-        extra = meta.extra or {}
-        if check := cast("Callable[[str], object] | None", extra.get("check")):
-            try:
-                check(text)
-            except ValueError as reason:
-                return self._problem(node, str(reason))
-        if link := extra.get("link"):
+        if problem := _checked(text, meta):
+            return self._problem(node, problem)
+        if link := (meta.extra or {}).get("link"):
             self.links.append(Link(link, node.place, text))
         return text
 
@@ -211,7 +207,8 @@ class Reader:
         value = int(node.text) if _DECIMAL.fullmatch(node.text) else float(node.text)
         if (kind.ge is not None and value < kind.ge) or (kind.le is not None and value > kind.le):
             return self._mismatch(node, _expected(kind, meta))
-        return value
+        problem = _checked(node.text, meta)
+        return self._problem(node, problem) if problem else value
 
     def _bool(self, node: Node, kind: inspect.BoolType, meta: inspect.Metadata) -> Any:
         if isinstance(node, Scalar) and node.kind == "truth value":
@@ -269,6 +266,17 @@ def _fields(kind: type[Struct]) -> dict[str, inspect.Field]:
     described = inspect.type_info(kind)
     assert isinstance(described, inspect.StructType)
     return {field.encode_name: field for field in described.fields}
+
+
+def _checked(text: str, meta: inspect.Metadata) -> str:
+    """What the check of a type has against ``text``; nothing if all is well."""
+    check = cast("Callable[[str], object] | None", (meta.extra or {}).get("check"))
+    try:
+        if check is not None:
+            check(text)
+    except ValueError as reason:
+        return str(reason)
+    return ""
 
 
 def _described(kind: inspect.Type) -> inspect.Type:

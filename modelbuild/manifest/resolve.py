@@ -45,6 +45,7 @@ def resolve(
     name: str, place: Place, written: schema.Model, targets: Mapping[str, Target], defaults: schema.Defaults
 ) -> Model:
     """Every default spelled out. All targets that the model names are in ``targets``."""
+    chosen = tuple(targets[target] for target in target_names(written, defaults))
     return Model(
         id=name,
         framework=said(written.framework, None),
@@ -58,8 +59,8 @@ def resolve(
         check=_check(written.check, defaults.check),
         reference=_examples(Reference, written.reference, place.file),
         calibration=_examples(Calibration, written.calibration, place.file),
-        targets=tuple(targets[target] for target in target_names(written, defaults)),
-        precisions=tuple(said(said(written.precisions, defaults.precisions), DEFAULT_PRECISIONS)),
+        targets=chosen,
+        precisions=_precisions(written, defaults, chosen),
         exclude=tuple(Exclusion(said(e.target, None), said(e.precision, None)) for e in said(written.exclude, ())),
         compression=_compression(written),
         tags=tuple(said(written.tags, ())),
@@ -69,8 +70,12 @@ def resolve(
 
 
 DEFAULT_TARGETS = ("cpu",)
-# As the runtime's own save_model does when it is not told otherwise.
-DEFAULT_PRECISIONS = (Precision.FP16,)
+
+
+def _precisions(written: schema.Model, defaults: schema.Defaults, targets: tuple[Target, ...]) -> tuple[Precision, ...]:
+    """Where nothing is said, those that are usual on the devices."""
+    listed = said(said(written.precisions, defaults.precisions), ())
+    return tuple(listed or dict.fromkeys(target.default_precision for target in targets))
 
 
 def target_names(written: schema.Model, defaults: schema.Defaults) -> tuple[str, ...]:

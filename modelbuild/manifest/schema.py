@@ -13,7 +13,8 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from modelbuild.manifest import notation
-from modelbuild.targets import Precision, device
+from modelbuild.targets import Precision, release
+from modelbuild.targets.profile import Measure, TypeName
 
 _UNIQUE = {"uniqueItems": True}
 
@@ -27,9 +28,31 @@ Id = Annotated[
     ),
 ]
 TargetName = Annotated[
-    str, Meta(description="the name of a target: cpu, gpu, npu, auto or one of 'targets'", extra={"link": "target"})
+    str,
+    Meta(
+        description="the name of a target: cpu, gpu, npu, auto, gna, myriad, hddl or one of 'targets'",
+        extra={"link": "target"},
+    ),
 ]
-DeviceName = Annotated[str, Meta(description="a device, as in CPU, GPU.1 or HETERO:GPU,CPU", extra={"check": device})]
+DeviceName = Annotated[
+    str, Meta(min_length=1, description="a device, as in CPU, GPU.1 or HETERO:GPU,CPU, or one of 'devices'")
+]
+ProfileName = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Z][A-Z0-9_]*$",
+        max_length=100,
+        description="a name of A-Z, 0-9 and '_' that starts with a letter, at most 100 long",
+    ),
+]
+_RELEASE = "a release of the runtime, as in 2023.0"
+Runtime = Annotated[
+    Annotated[float, Meta(description=_RELEASE, extra={"check": release})]
+    | Annotated[str, Meta(pattern=r"^20[0-9]{2}\.[0-9](\.[0-9])?$", description=_RELEASE, extra={"check": release})],
+    Meta(description=_RELEASE),
+]
+Bounding = Annotated[int, Meta(ge=0, le=2**31, description="a number from 0")]
+OperatorName = Annotated[str, Meta(min_length=1, description="an operator by its name in the IR, as in MatMul")]
 Tag = Annotated[
     str,
     Meta(
@@ -195,12 +218,51 @@ class Defaults(_Entry):
     check: Check | UnsetType = UNSET
 
 
+class Limit(_Entry):
+    """A measure of nodes, and between what it must lie. No 'operators' are all operators."""
+
+    measure: Measure
+    operators: list[OperatorName] | UnsetType = UNSET
+    at_least: Bounding | UnsetType = UNSET
+    at_most: Bounding | UnsetType = UNSET
+    multiple_of: Annotated[int, Meta(ge=1, le=2**31, description="a number from 1")] | UnsetType = UNSET
+
+
+class Device(_Entry):
+    """What is known of a device. What is not said holds as for the device that this is 'like', or is not limited.
+
+    'plugin' is the runtime's device that it is used by; 'runtime' the last release that had it; 'fallback' a device
+    for what this one does not take, in a team HETERO. 'takes' are all operators that it takes, 'lacks' those that it
+    does not, each with the reason.
+    """
+
+    like: DeviceName | UnsetType = UNSET
+    plugin: ProfileName | UnsetType = UNSET
+    documented: str | UnsetType = UNSET
+    runtime: Runtime | UnsetType = UNSET
+    static_shapes: bool | UnsetType = UNSET
+    precisions: Precisions | UnsetType = UNSET
+    default_precision: Precision | UnsetType = UNSET
+    types: list[TypeName] | UnsetType = UNSET
+    input_types: list[TypeName] | UnsetType = UNSET
+    output_types: list[TypeName] | UnsetType = UNSET
+    layouts: list[Layout] | UnsetType = UNSET
+    takes: list[OperatorName] | UnsetType = UNSET
+    lacks: dict[OperatorName, str] | UnsetType = UNSET
+    limits: list[Limit] | UnsetType = UNSET
+    fallback: DeviceName | UnsetType = UNSET
+
+
 class Target(_Entry):
-    """A device under a name, with what holds for it; a built-in name may be given another meaning."""
+    """A device under a name, with what holds for it; a built-in name may be given another meaning.
+
+    'runtime' is the oldest release that has to read what is built.
+    """
 
     device: DeviceName
     static_shapes: bool | UnsetType = UNSET
     precisions: Precisions | UnsetType = UNSET
+    runtime: Runtime | UnsetType = UNSET
 
 
 class Source:
@@ -346,6 +408,7 @@ class Model(_Entry):
 Version = Literal[1]
 Models = dict[Id, Model]
 Targets = dict[Id, Target]
+Devices = dict[ProfileName, Device]
 Include = Annotated[list[IncludePattern], Meta(extra_json_schema=_UNIQUE)]
 
 
@@ -356,6 +419,7 @@ class Manifest(_Entry):
     models: Models
     defaults: Defaults | UnsetType = UNSET
     targets: Targets | UnsetType = UNSET
+    devices: Devices | UnsetType = UNSET
     include: Include | UnsetType = UNSET
 
 
@@ -364,6 +428,7 @@ class IncludedFile(_Entry):
 
     models: Models | UnsetType = UNSET
     targets: Targets | UnsetType = UNSET
+    devices: Devices | UnsetType = UNSET
 
 
 SHIPPED = Path(__file__).with_name("models.schema.json")

@@ -175,6 +175,7 @@ from modelbuild.ops.regions import (
     DeformablePSROIPooling,
     PSROIPooling,
     ROIAlign,
+    ROIAlign3,
     ROIAlignRotated,
     RoiMode,
     ROIPooling,
@@ -184,6 +185,7 @@ from modelbuild.ops.resize import (
     GridSample,
     GridSampling,
     Interpolate,
+    Interpolate4,
     NearestRounding,
     Outside,
     Resampling,
@@ -204,7 +206,14 @@ from modelbuild.ops.slicing import (
 )
 from modelbuild.ops.state import Assign, ReadValue
 from modelbuild.ops.string_ import StringTensorPack, StringTensorUnpack
-from modelbuild.ops.suppression import BoxEncoding, MatrixNms, MulticlassNms, NMSRotated, NonMaxSuppression
+from modelbuild.ops.suppression import (
+    BoxEncoding,
+    MatrixNms,
+    MulticlassNms,
+    NMSRotated,
+    NonMaxSuppression,
+    NonMaxSuppression5,
+)
 
 __all__ = [
     "DFT",
@@ -307,6 +316,7 @@ __all__ = [
     "HardSigmoid",
     "If",
     "Interpolate",
+    "Interpolate4",
     "Invariant",
     "Inverse",
     "IsFinite",
@@ -342,6 +352,7 @@ __all__ = [
     "NearestRounding",
     "Negative",
     "NonMaxSuppression",
+    "NonMaxSuppression5",
     "NonZero",
     "NormalizeL2",
     "NotEqual",
@@ -360,6 +371,7 @@ __all__ = [
     "RNNCell",
     "RNNSequence",
     "ROIAlign",
+    "ROIAlign3",
     "ROIAlignRotated",
     "ROIPooling",
     "RandomUniform",

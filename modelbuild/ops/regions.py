@@ -38,6 +38,23 @@ class ROIAlign(Op, frozen=True):
         return _pooled(features, boxes, self.pooled_h, self.pooled_w)
 
 
+class ROIAlign3(Op, frozen=True):
+    """:class:`ROIAlign` with the alignment that was the only one."""
+
+    pooled_h: int
+    pooled_w: int
+    sampling_ratio: int
+    spatial_scale: float
+    mode: RoiMode = RoiMode.AVERAGE
+
+    version: ClassVar[str] = "opset3"
+    type_name: ClassVar[str] = "ROIAlign"
+    precise_inputs: ClassVar[tuple[int, ...]] = (1,)
+
+    def infer(self, features: Fact, boxes: Fact, images: Fact) -> Fact:
+        return _pooled(features, boxes, self.pooled_h, self.pooled_w)
+
+
 class ROIAlignRotated(Op, frozen=True):
     """:class:`ROIAlign` of boxes with an angle: [boxes, 5]."""
 

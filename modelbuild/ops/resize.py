@@ -6,6 +6,7 @@ from enum import StrEnum
 from itertools import product
 from typing import Any, ClassVar
 
+import msgspec
 import numpy as np
 
 from modelbuild.graph.op import Op
@@ -138,6 +139,31 @@ class Interpolate(Op, frozen=True):
         narrow = min(scale, 1.0) if self.antialias else 1.0
         alone = self.mode is Resampling.LINEAR
         return shares(at, extent, self.mode, narrow=narrow, cube_coeff=self.cube_coeff, exclude_outside=alone)
+
+
+class Interpolate4(Interpolate, frozen=True):
+    """The earlier form: sizes and scales are inputs both, of which the mode looks at one."""
+
+    version: ClassVar[str] = "opset4"
+    type_name: ClassVar[str] = "Interpolate"
+    precise_inputs: ClassVar[tuple[int, ...]] = (1, 2)
+
+    @classmethod
+    def of(cls, op: Interpolate) -> Interpolate4:
+        """The same in this form."""
+        return cls(**msgspec.structs.asdict(op))
+
+    def infer(self, data: Fact, sizes: Fact, scales: Fact, axes: Fact | None = None) -> Fact:  # type: ignore[override]
+        return super().infer(data, sizes if self._by_sizes else scales, axes)
+
+    def evaluate(  # type: ignore[override]
+        self, data: Array, sizes: Array, scales: Array, axes: Array | None = None
+    ) -> Array:
+        return super().evaluate(data, sizes if self._by_sizes else scales, axes)
+
+    @property
+    def _by_sizes(self) -> bool:
+        return self.shape_calculation_mode is ShapeSource.SIZES
 
 
 def shares(

@@ -88,6 +88,13 @@ def _overlap(a: Array, b: Array) -> float:
     return common / whole if whole > 0 else 0.0
 
 
+class NonMaxSuppression5(NonMaxSuppression, frozen=True):
+    """The earlier form, of which a runtime knows how many boxes there can be."""
+
+    version: ClassVar[str] = "opset5"
+    type_name: ClassVar[str] = "NonMaxSuppression"
+
+
 class NMSRotated(Op, frozen=True):
     """:class:`NonMaxSuppression` of boxes with an angle: [batch, boxes, 5]."""
 

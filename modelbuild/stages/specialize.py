@@ -10,6 +10,7 @@ from modelbuild.stages.inputs import Inputs
 from modelbuild.stages.names import TRACE
 from modelbuild.stages.outputs import Outputs
 from modelbuild.stages.stage import Params, stage
+from modelbuild.targets import Limits
 from modelbuild.targets.compression import Compression
 
 
@@ -20,18 +21,17 @@ from modelbuild.targets.compression import Compression
         "modelbuild.passes",
         "modelbuild.rewrite",
         "modelbuild.spelling",
-        "modelbuild.targets.compression",
-        "modelbuild.targets.precision",
+        "modelbuild.targets",
     ),
     versions=NUMBERS,
 )
 def specialize(inputs: Inputs, params: Params, out: Outputs) -> None:
-    """``precision``, ``static_shapes`` and ``compression`` of params say what is asked."""
+    """``precision``, ``limits`` and ``compression`` of params say what is asked."""
     graph = read_graph(inputs)
     trace = specialize_graph(
         graph,
         precision=params["precision"],
-        static_shapes=params["static_shapes"],
+        limits=Limits.read(params["limits"]),
         compression=msgspec.convert(params["compression"], Compression),
     )
     out.write(TRACE, f"{trace}\n".encode(), "log")

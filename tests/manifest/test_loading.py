@@ -60,7 +60,7 @@ def problem(folder: Path, body: str, above: str = "") -> str:
 
 
 def test_every_default_is_spelled_out(tmp_path: Path) -> None:
-    cpu = Target("cpu", "CPU", static_shapes=False, precisions=tuple(Precision))
+    cpu = Target.of("cpu", "CPU")
     assert model(tmp_path, "source: {path: a.onnx}") == Model(
         id="m",
         framework=None,
@@ -91,7 +91,7 @@ def test_everything_that_is_written_arrives(tmp_path: Path) -> None:
     shape = (1, None, Bound(1, 8), Bound(0, 4), Bound(2, None))
     assert found.inputs == (InputSpec("x", shape, "NCD...", ElementType.f16), InputSpec("y", None, None, None))
     assert found.outputs == ("p", "q")
-    assert found.targets[1] == Target("edge", "HETERO:GPU.1,CPU", static_shapes=False, precisions=(Precision.FP32,))
+    assert found.targets[1] == Target.of("edge", "HETERO:GPU.1,CPU", precisions=(Precision.FP32,))
     assert found.exclude == (Exclusion("gpu", Precision.FP32),)
     assert (found.tags, found.license) == (("release",), "Apache-2.0")
     assert [str(variant) for variant in found.variants()] == ["m@gpu:FP16", "m@edge:FP32"]

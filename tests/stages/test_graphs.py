@@ -12,6 +12,7 @@ from modelbuild.stages.emit import emit
 from modelbuild.stages.load import load
 from modelbuild.stages.names import BIN, GRAPH, MODEL, ORIGIN
 from modelbuild.stages.specialize import specialize
+from modelbuild.targets import Limits
 
 
 def write_model(path: Path, doc: str) -> None:
@@ -32,7 +33,7 @@ def artifact(model: Path, precision: str) -> Job:
     params = {"framework": "onnx", "inputs": [], "order": [], "batch": None, "outputs": [], "files": [MODEL]}
     loaded = Job(load, "m", params, files)
     aside: dict[str, Job | FileInput] = {**files, ORIGIN: loaded}
-    asked = {"precision": precision, "static_shapes": False, "compression": {"keep": []}, "files": [MODEL]}
+    asked = {"precision": precision, "limits": Limits().plain(), "compression": {"keep": []}, "files": [MODEL]}
     special = Job(specialize, f"m@cpu:{precision}", asked, {GRAPH: loaded}, aside)
     return Job(emit, f"m@cpu:{precision}", {"name": "m"}, {GRAPH: special}, aside)
 

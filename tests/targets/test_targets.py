@@ -27,7 +27,7 @@ def test_a_device_is_found_in_any_case(text: str, canonical: str) -> None:
         ("GPPU", "unknown device 'GPPU' (did you mean 'GPU'?)"),
         ("GPU.", "unknown device 'GPU.' (did you mean 'GPU'?)"),
         ("HETERO", "unknown device 'HETERO': name its members, as in 'HETERO:GPU,CPU'"),
-        ("HETERO:GPU,", "unknown device '' (there is AUTO, CPU, GPU, NPU)"),
+        ("HETERO:GPU,", "unknown device '' (there is AUTO, CPU, GNA, GPU, HDDL, MYRIAD, NPU)"),
         ("HETRO:GPU,CPU", "unknown device 'HETRO:GPU,CPU': 'HETRO' takes no list (did you mean 'HETERO'?)"),
     ],
 )
@@ -43,7 +43,8 @@ def test_a_team_is_as_demanding_as_its_most_demanding_member() -> None:
 
 
 def test_what_a_target_does_not_say_holds_as_for_its_device() -> None:
-    assert Target.of("edge", "NPU") == Target("edge", "NPU", static_shapes=True, precisions=tuple(Precision))
+    edge = Target.of("edge", "NPU")
+    assert (edge.device, edge.static_shapes, edge.precisions) == ("NPU", True, device("NPU").precisions)
     assert not Target.of("edge", "NPU", static_shapes=False).static_shapes
 
 
@@ -53,6 +54,9 @@ def test_every_device_is_a_target_under_its_small_name() -> None:
         "gpu": "GPU",
         "npu": "NPU",
         "auto": "AUTO",
+        "gna": "GNA",
+        "myriad": "MYRIAD",
+        "hddl": "HDDL",
     }
 
 
