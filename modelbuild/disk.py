@@ -66,7 +66,8 @@ class Appender:
         self._closing: weakref.finalize[[int], Appender] | None = None
         self._lock = threading.Lock()
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes) -> tuple[int, int]:
+        """Gives the file's inode and where in it the written ends."""
         with self._lock:
             if self._descriptor is None or not _is_at(self._path, self._descriptor):
                 if self._closing is not None:
@@ -76,6 +77,7 @@ class Appender:
                 self._closing.atexit = False  # whoever writes last may do so at exit
             if os.write(self._descriptor, data) != len(data):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
+            return os.fstat(self._descriptor).st_ino, os.lseek(self._descriptor, 0, os.SEEK_CUR)
 
     def _open(self) -> int:
         how = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC

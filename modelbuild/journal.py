@@ -24,7 +24,7 @@ class Journal:
         self._offset = 0
 
     def news(self) -> list[bytes]:
-        """The bodies appended by anyone since the last call, oldest first."""
+        """The bodies appended by others since the last call, oldest first."""
         with disk.explained(self.path):
             try:
                 now = self.path.stat()
@@ -44,7 +44,9 @@ class Journal:
     def append(self, bodies: Iterable[bytes]) -> None:
         lines = b"".join(map(digest.seal, bodies))
         with disk.explained(self.path):
-            self._end.write(lines)
+            inode, end = self._end.write(lines)
+        if self._offset == end - len(lines) and inode == (self._inode or inode):
+            self._inode, self._offset = inode, end  # nobody else wrote since: what is ours is no news
 
     def rewrite(self, bodies: Iterable[bytes]) -> None:
         """Replace all lines. A line that another process appends at this very moment may be lost."""

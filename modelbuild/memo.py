@@ -95,12 +95,14 @@ class Memo:
                 self._deferred.append(_line(name, made))
             elif self._journal is not None:
                 self._journal.append([_line(name, made)])
+                self._lines += 1
 
     def keep(self) -> None:
         """Write down what was deferred."""
         with self._lock:
             if self._journal is not None and self._deferred:
                 self._journal.append(self._deferred)
+                self._lines += len(self._deferred)
                 self._deferred.clear()
 
     def _catch_up(self) -> None:

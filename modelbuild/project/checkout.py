@@ -107,6 +107,7 @@ class Checkout:
         self.sources = Sources(manifest.root, self.cache, self._memo, ledger, offline=offline)
         self.reporting = Reporting(manifest, self._stamps, self._memo, self._code, cache=self.cache, output=self.output)
         self._devices = {"CPU": True}
+        self._last_look = ("", Look())
         self._touched: dict[Variant, Stamp] = {}
         self._heard = threading.local()
         self._pool: Pool | None = None
@@ -250,7 +251,7 @@ class Checkout:
         # Only in another process can be stopped what takes too long.
         is_alone = threading.current_thread() is threading.main_thread() and timeout is None
         build = self._build if is_alone else self._pooled(artifact)
-        look = Look()
+        look = self._look_at(variant.model)
         with self._hearing() as heard:
             answers = {
                 job.stage.name: build.ensure(job, timeout=timeout, look=look) for job in self._before_delivery(artifact)
@@ -268,6 +269,14 @@ class Checkout:
         self._memo.keep()
         made = tuple(event for event in heard if event.what == "made")
         return Made(variant, made, sum(blob.size for blob in blobs.values()))
+
+    def _look_at(self, model: str) -> Look:
+        """One for the variants of a model, which are mostly made one after the other and share their first stages."""
+        last, look = self._last_look
+        if last != model:
+            look = Look()
+            self._last_look = model, look
+        return look
 
     def _plan(self, variant: Variant, sources: Sequence[FetchedFile]) -> Artifact:
         from modelbuild import plan
@@ -329,7 +338,7 @@ class Checkout:
             summary=build.content(artifact.describe, SUMMARY, look=look),
             proof=build.content(artifact.prove, PROOF, look=look) if self.can_prove else None,
             latency=self._latency(artifact, build, look),
-            jobs=[self._build.forecast(job, look=look) for job in self._jobs(artifact)],
+            trail=[step for job in self._jobs(artifact) for step in self._build.trail(job, look)],
         )
         return self.reporting.note(variant, said)
 

@@ -15,7 +15,8 @@ from modelbuild.report.summary import Summary
 
 if TYPE_CHECKING:
     from modelbuild.fetch import FetchedFile
-    from modelbuild.stages import Answer, Forecast
+    from modelbuild.stages import Answer, Job
+    from modelbuild.store import Record
 
 _UNPROVED = "not proved: openvino and onnxruntime are not both installed"
 
@@ -38,9 +39,9 @@ def entry(
     summary: bytes,
     proof: bytes | None,
     latency: bytes | None,
-    jobs: Iterable[Forecast],
+    trail: Iterable[tuple[Job, Record]],
 ) -> Entry:
-    """``summary``, ``proof`` and ``latency`` are what those stages gave; ``jobs`` the last ones of all asked for."""
+    """``summary``, ``proof`` and ``latency`` are what those stages gave; ``trail`` all that led there."""
     counted = msgspec.json.decode(summary, type=Summary)
     measured, notes = (None, (_UNPROVED,)) if proof is None else _proof(proof)
     blobs = {name.replace("model", variant.model): output.blob for name, output in package.record.outputs.items()}
@@ -49,7 +50,7 @@ def entry(
         status="built",
         files={name: File(sha256=blob.sha256, bytes=blob.size) for name, blob in sorted(blobs.items())},
         summary=counted,
-        stages=tuple(_stages(jobs)),
+        stages=tuple(_stages(trail)),
         pair=sum(blob.size for name, blob in blobs.items() if name.endswith((".xml", ".bin"))),
         proof=measured,
         latencies=_latencies(latency),
@@ -91,20 +92,13 @@ def _artifact(variant: Variant, **said: Any) -> Artifact:
     )
 
 
-def _stages(jobs: Iterable[Forecast]) -> Iterator[Stage]:
-    """What led to an artifact, in the order in which it ran, each once."""
+def _stages(trail: Iterable[tuple[Job, Record]]) -> Iterator[Stage]:
+    """In the order in which they ran, each once."""
     seen: set[str] = set()
-
-    def follow(forecast: Forecast) -> Iterator[Stage]:
-        for earlier in forecast.before.values():
-            yield from follow(earlier)
-        name = forecast.job.stage.name
-        if forecast.record is not None and name not in seen:
-            seen.add(name)
-            yield Stage(name=name, seconds=forecast.record.seconds)
-
-    for last in jobs:
-        yield from follow(last)
+    for job, record in trail:
+        if job.stage.name not in seen:
+            seen.add(job.stage.name)
+            yield Stage(name=job.stage.name, seconds=record.seconds)
 
 
 def _proof(content: bytes) -> tuple[Proof | None, tuple[str, ...]]:

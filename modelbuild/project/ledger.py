@@ -43,6 +43,7 @@ class Ledger:
             if self._notes.get(name, b"") != note:
                 self._notes[name] = note
                 self._journal.append([_line(name, note)])
+                self._lines += 1
 
     def forget(self, name: str) -> None:
         self.write(name, b"")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,18 +40,19 @@ class Reporting:
         self._stamps = stamps
         self._memo = memo
         self._code = code
+        self._ledger = Ledger(cache / "entries")
         self._parts = Ledger(cache / "parts", slack=_SLACK)
 
     # ---- of one artifact ----
 
     def is_noted(self, variant: Variant) -> bool:
-        return os.path.isfile(self._place(variant))  # noqa: PTH113 - asked of every artifact
+        return self._ledger.read(delivery.place(variant)) is not None
 
     def noted(self, variant: Variant) -> Entry | None:
         """What was noted when this was last made here; whether it still holds, the checkout knows."""
         from modelbuild.project import entries
 
-        note = sealed.read(self._place(variant))
+        note = self._ledger.read(delivery.place(variant))
         return None if note is None else entries.decode(note)
 
     def note(self, variant: Variant, said: Entry) -> str:
@@ -60,14 +60,11 @@ class Reporting:
         from modelbuild.project import entries
 
         note = entries.encode(said)
-        sealed.write(Path(self._place(variant)), note)
+        self._ledger.write(delivery.place(variant), note)
         return digest.check_sum(note)
 
     def forget(self, variant: Variant) -> None:
-        Path(self._place(variant)).unlink(missing_ok=True)
-
-    def _place(self, variant: Variant) -> str:
-        return f"{self._cache}/entries/{delivery.place(variant)}.json"
+        self._ledger.forget(delivery.place(variant))
 
     # ---- of all ----
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class _File(NamedTuple):
-    """``seen``: how it looked when that was its digest; None if it was too young to tell."""
+    """``path`` is relative to the manifest; ``seen`` is how it looked with that digest, None if it was too young."""
 
     name: str
     sha256: Digest
@@ -147,12 +147,17 @@ class Sources:
         noted = self._noted(model)
         if noted is None or noted.asked != repr(model.source):
             return None
-        if not all(file.seen is not None and _look_of(file.path) == file.seen for file in noted.files):
+        if not all(
+            file.seen is not None and _look_of(f"{self._root}/{file.path}") == file.seen for file in noted.files
+        ):
             return None
-        return tuple(FetchedFile(file.name, Path(file.path), file.sha256) for file in noted.files)
+        return tuple(FetchedFile(file.name, self._root / file.path, file.sha256) for file in noted.files)
 
     def _note(self, model: Model, found: tuple[FetchedFile, ...]) -> None:
-        files = tuple(_File(file.name, file.sha256, str(file.path), self._settled(file)) for file in found)
+        files = tuple(
+            _File(file.name, file.sha256, file.path.relative_to(self._root).as_posix(), self._settled(file))
+            for file in found
+        )
         self._ledger.write(model.id, msgspec.json.encode(_Note(repr(model.source), files)))
 
     def _settled(self, file: FetchedFile) -> Signature | None:

@@ -147,6 +147,15 @@ class Build:
             return Forecast(job, "hit", None, key, record, record.seconds, before)
         return Forecast(job, "run", self._why(job, key), key, record, self._seconds_last(job), before)
 
+    def trail(self, job: Job, look: Look) -> Iterator[tuple[Job, Record]]:
+        """What led to the answer to ``job``, inputs first, and that itself; what two of them share comes twice."""
+        for _, source in _jobs(job.inputs):
+            yield from self.trail(source, look)
+        key = self._resolve(job, look)
+        record = self._answered(key, look) if key is not None else None
+        if record is not None:
+            yield job, record
+
     def recall(self, job: Job, *, look: Look | None = None) -> Answer | None:
         """The answer, if it is all there; None if something would have to run."""
         return self._recall(job, look or Look())

@@ -42,6 +42,7 @@ class History:
             self._add(_name(job), key)
             if self._journal is not None:
                 self._journal.append([_line(_name(job), key)])
+                self._lines += 1
 
     def _add(self, name: tuple[str, str], key: Digest) -> None:
         keys = self._keys[name]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import fcntl
 import os
 import shutil
 import tempfile
@@ -20,11 +19,8 @@ if TYPE_CHECKING:
     from modelbuild.store.interface import Store
     from modelbuild.store.record import Blob
 
-_CLONE = 0x40049409  # ioctl FICLONE: one more name for the same extents, parted by whoever writes first
 _EXCHANGE = 2  # renameat2's RENAME_EXCHANGE
 _HERE = -100  # AT_FDCWD
-_AT_ONCE = 1 << 30
-_CANNOT_CLONE = frozenset({errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.ENOTTY, errno.ENOSYS})
 _CANNOT_EXCHANGE = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EXDEV})
 _CANNOT_LINK = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.EXDEV, errno.EMLINK, errno.ENOSYS})
 _PATIENCE = 60.0
@@ -52,7 +48,7 @@ def deliver(store: Store, files: Mapping[str, Blob], folder: Path) -> tuple[str,
         draft = Path(tempfile.mkdtemp(dir=place.parent, prefix=drafts))
         try:
             for name in written:
-                _copy(store.path(files[name]), draft / name)
+                store.copy(files[name], draft / name)
             draft.chmod(0o755)
             _put_in_place(draft, place, written)
         finally:
@@ -69,28 +65,6 @@ def _is(path: Path, blob: Blob) -> bool:
     with disk.explained(path):
         regular = path.is_file() and not path.is_symlink()
         return regular and path.stat().st_size == blob.size and digest.fast_of_file(path) == blob.xxh3
-
-
-def _copy(source: Path, target: Path) -> None:
-    with source.open("rb") as read, target.open("xb") as write:
-        try:
-            fcntl.ioctl(write.fileno(), _CLONE, read.fileno())
-        except OSError as error:
-            if error.errno not in _CANNOT_CLONE:
-                raise
-            _copy_bytes(read.fileno(), write.fileno())
-
-
-def _copy_bytes(read: int, write: int) -> None:
-    """Within the kernel where it can: half the time of carrying the bytes through this process."""
-    try:
-        while os.copy_file_range(read, write, _AT_ONCE):
-            pass
-    except OSError as error:
-        if error.errno not in _CANNOT_CLONE:
-            raise
-        while os.sendfile(write, read, None, _AT_ONCE):
-            pass
 
 
 def _put_in_place(draft: Path, place: Path, written: tuple[str, ...]) -> None:

@@ -53,6 +53,9 @@ class Store(Protocol):
     def path(self, blob: Blob) -> Path:
         """Where to read ``blob``, just checked to be undamaged. Raises Lost. Nobody writes there."""
 
+    def copy(self, blob: Blob, target: Path) -> None:
+        """Make the new file ``target`` hold ``blob``, checked on the way; raises Lost, leaving no file, or OSError."""
+
     def scratch(self) -> AbstractContextManager[Path]:
         """A folder for drafts, gone afterwards whatever happens. A disk that is full within the block: StoreError."""
 

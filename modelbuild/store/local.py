@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from modelbuild import digest, disk
 from modelbuild.store import layout, lock
+from modelbuild.store.copying import copy
 from modelbuild.store.interface import Damage, Lost
 from modelbuild.store.pins import Pins
 from modelbuild.store.record import Blob, Record, blob_of
@@ -81,9 +82,17 @@ class LocalStore:
         with disk.explained(path):
             found = digest.fast_of_file(path)
         if found != blob.xxh3:
-            self.set_aside(path, f"blob {blob.sha256[:12]}", f"xxh3 is {found[:12]}, was {blob.xxh3[:12]}")
-            raise Lost(blob)
+            raise self._lose(blob, found)
         return path
+
+    def copy(self, blob: Blob, target: Path) -> None:
+        path = Path(self._place("blobs", blob.sha256))
+        if self._size(blob) is None:
+            raise Lost(blob)
+        found = copy(path, target)
+        if found != blob.xxh3:
+            target.unlink()
+            raise self._lose(blob, found)
 
     def keys(self) -> Iterator[Digest]:
         return (key for key, _ in layout.record_files(self.home))
@@ -168,6 +177,11 @@ class LocalStore:
             self.set_aside(Path(place), f"blob {blob.sha256[:12]}", f"{size} bytes, was {blob.size}")
             return None
         return size
+
+    def _lose(self, blob: Blob, found: str) -> Lost:
+        why = f"xxh3 is {found[:12]}, was {blob.xxh3[:12]}"
+        self.set_aside(self.place("blobs", blob.sha256), f"blob {blob.sha256[:12]}", why)
+        return Lost(blob)
 
     def _open(self) -> Path:
         """The folder for drafts of this process: on the store's file system, so that a rename publishes."""

@@ -52,6 +52,9 @@ class MemoryStore:
             raise Lost(blob)
         return path
 
+    def copy(self, blob: Blob, target: Path) -> None:
+        target.write_bytes(self.path(blob).read_bytes())
+
     @contextmanager
     def scratch(self) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(dir=self._folder, prefix="work-") as folder:

@@ -87,7 +87,7 @@ def test_an_answer_too_far_away_fails_with_all_that_is_known(site: Site) -> None
 def test_a_limit_on_time_measures_in_turn_with_full_precision(site: Site) -> None:
     limit(site, max_latency_ratio=1000)
     assert "emit one@cpu:FP32" in make(site, "one@cpu:FP16")
-    said = next((site.root / "cache" / "entries").rglob("FP16.json")).read_bytes()
+    said = (site.root / "cache" / "entries").read_bytes()
     assert b'"ratio":' in said
     assert b'"ratio":null' not in said
 
