@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 from modelbuild.collector import collector_paused
 from modelbuild.errors import UsageError
+from modelbuild.extensions import extended
 from modelbuild.frontends.load import load, read_source
 from modelbuild.graph import Graph
 from modelbuild.options import GivenShape, Number, Numbers, specified
 from modelbuild.passes.fit import fit
+from modelbuild.passes.further import rules_of
 from modelbuild.passes.pipeline import DEFAULT, optimize
 from modelbuild.passes.specialize import specialize
 from modelbuild.passes.transform import transform as apply_transform
@@ -43,6 +45,7 @@ def convert_model(
     scale: Number | None = None,
     freeze: Mapping[str, Numbers] | None = None,
     transform: Transform | None = None,
+    extensions: Sequence[str | Path] = (),
     phases: Sequence[str] = DEFAULT,
 ) -> Graph:
     """Convert a model file to an optimised graph. What is said of an input without its name is of the only one.
@@ -60,7 +63,8 @@ def convert_model(
     Then channels are reversed (of each input that has three), ``mean_values`` subtracted, and the result divided by
     ``scale_values`` (or by ``scale`` in all inputs): one number, or one a channel.
 
-    ``transform`` makes states variables, or takes out channels of zeros.
+    ``transform`` makes states variables, or takes out channels of zeros. ``extensions`` are Python files with
+    operations, handlers and rules of your own.
 
     Raises :class:`SourceError` for a file that is not a model, :class:`UnsupportedModel` with all operators that have
     no translation, :class:`UsageError` for an option that does not fit the model, :class:`BuildError` for a shape that
@@ -84,11 +88,13 @@ def convert_model(
     )
     if batch is not None and input_shape:
         raise UsageError("batch and input_shape exclude each other: write the batch into the shape")
-    graph = load(model, specs, output or (), order=input or (), batch=batch)
-    optimize(graph, phases)
-    if transform:
-        apply_transform(graph, transform)
-        optimize(graph, phases)
+    with extended([Path(path) for path in extensions]) as modules:
+        further = rules_of(modules)
+        graph = load(model, specs, output or (), order=input or (), batch=batch)
+        optimize(graph, phases, further)
+        if transform:
+            apply_transform(graph, transform)
+            optimize(graph, phases, further)
     if static_shape:
         fit(graph, Limits(static_shapes=True), Trace())
     return graph

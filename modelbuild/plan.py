@@ -16,7 +16,7 @@ from modelbuild.stages.describe import describe
 from modelbuild.stages.emit import emit
 from modelbuild.stages.load import load
 from modelbuild.stages.measure import measure
-from modelbuild.stages.names import BIN, GRAPH, IR, LATENCY, MODEL, ORIGIN, PLAIN, PROOF, PROVENANCE, XML
+from modelbuild.stages.names import BIN, EXTENSION, GRAPH, IR, LATENCY, MODEL, ORIGIN, PLAIN, PROOF, PROVENANCE, XML
 from modelbuild.stages.optimize import optimize
 from modelbuild.stages.package import package
 from modelbuild.stages.prove import prove
@@ -59,15 +59,23 @@ def delivered_files(model: str) -> dict[str, str]:
 
 
 def artifact(
-    model: Model, variant: Variant, sources: Sequence[FetchedFile], reference: Sequence[FetchedFile] = ()
+    model: Model,
+    variant: Variant,
+    sources: Sequence[FetchedFile],
+    reference: Sequence[FetchedFile] = (),
+    *,
+    extensions: Sequence[FetchedFile] = (),
 ) -> Artifact:
     """The chain of jobs for one variant of a model whose source files are known, and those it is held against them on.
+
+    ``extensions`` are known to all who read or write its graph.
 
     Jobs of several variants are equal as far as they ask the same: what they share is made once.
     """
     own, *further = sources
     files = {MODEL: FileInput(own.path), **{f"data:{f.name}": FileInput(f.path) for f in further}}
     roles = list(files)
+    known = {f"{EXTENSION}{i}": FileInput(file.path) for i, file in enumerate(extensions)}
     specs = [plain_spec(spec) for spec in model.inputs]
     loaded = Job(
         load,
@@ -80,14 +88,14 @@ def artifact(
             "outputs": list(model.outputs),
             "files": roles,
         },
-        files,
+        {**files, **known},
     )
     aside: dict[str, Job | FileInput] = {**files, ORIGIN: loaded}
     optimizing = {"phases": list(DEFAULT), "files": roles}
-    rewrites = [Job(optimize, model.id, optimizing, {GRAPH: loaded}, aside)]
+    rewrites = [Job(optimize, model.id, optimizing, {GRAPH: loaded, **known}, aside)]
     if model.transform:
         asked = {"transform": plain_transform(model.transform), **optimizing}
-        rewrites.append(Job(transform, model.id, asked, {GRAPH: rewrites[-1]}, aside))
+        rewrites.append(Job(transform, model.id, asked, {GRAPH: rewrites[-1], **known}, aside))
 
     limits = variant.target.limits(static_shapes=model.static_shape)
 
@@ -100,8 +108,8 @@ def artifact(
             "compression": model.compression.plain(precision),
             "files": roles,
         }
-        specialized = Job(specialize, subject, asked, {GRAPH: rewrites[-1]}, aside)
-        return specialized, Job(emit, subject, {"name": model.id}, {GRAPH: specialized}, aside)
+        specialized = Job(specialize, subject, asked, {GRAPH: rewrites[-1], **known}, aside)
+        return specialized, Job(emit, subject, {"name": model.id}, {GRAPH: specialized, **known}, aside)
 
     specialized, emitted = made(variant.precision)
     packaged = Job(package, str(variant), {"provenance": provenance(model, variant, sources)}, {IR: emitted})
@@ -109,7 +117,7 @@ def artifact(
     _, plain = made(Precision.FP32)
     measured = _measure(model, variant, {IR: emitted, PROOF: proven}, plain)
     checked = _check(model, variant, {IR: emitted, PROOF: proven, LATENCY: measured})
-    described = Job(describe, str(variant), {}, {GRAPH: specialized}, aside)
+    described = Job(describe, str(variant), {}, {GRAPH: specialized, **known}, aside)
     return Artifact(
         variant, packaged, emitted, proven, measured, checked, described, (*rewrites, specialized), tuple(sources)
     )
@@ -124,6 +132,7 @@ def _prove(
         "inputs": [plain_spec(spec) for spec in model.inputs],
         "reference": list(examples),
         "samples": model.reference.samples if model.reference is not None else 1,
+        "extended": bool(model.extensions),
     }
     return Job(prove, str(variant), params, {**inputs, **examples})
 

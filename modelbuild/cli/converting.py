@@ -37,6 +37,7 @@ _SHARED = (
         metavar="NAME[…],…",
         help="LowLatency2[use_const_initializer=False], MakeStateful[param_res_names={'in':'out'}], Pruning.",
     ),
+    click.option("--extensions", metavar="FILE.py,…", help="Files with operations, handlers and rules of your own."),
     click.option(
         "--compress_to_fp16",
         type=bool,
@@ -170,6 +171,7 @@ class _Conversion:
             "layout": by_name("layout", optimizer.layouts),
             "source_layout": by_name("source_layout", optimizer.layouts),
             "target_layout": by_name("target_layout", optimizer.layouts),
+            "extensions": optimizer.extensions(given["extensions"]) if given["extensions"] else (),
             "transform": optimizer.transform(given["transform"]) if given["transform"] else None,
         }
 
@@ -189,6 +191,7 @@ class _Conversion:
             batch=options["batch"],
             static_shape=options["static_shape"],
             transform=options["transform"],
+            extensions=options["extensions"],
             precision=self.precision,
         )
 
@@ -206,5 +209,5 @@ class _Conversion:
         return tensor_named(self._source(), name)
 
 
-_OF_THE_MODEL = {"batch", "static_shape", "transform"}
+_OF_THE_MODEL = {"batch", "extensions", "static_shape", "transform"}
 _TYPES = {"float": "f32", "half": "f16", "bool": "boolean"}

@@ -21,6 +21,7 @@ def entry(
     batch: int | None,
     static_shape: bool,
     transform: Transform | None,
+    extensions: Sequence[str],
     precision: str,
 ) -> str:
     """YAML; inputs that have an order are a list."""
@@ -38,6 +39,8 @@ def entry(
         lines.append(f"    batch: {batch}")
     if static_shape:
         lines.append("    static_shape: true")
+    if extensions:
+        lines.append(f"    extensions: {_text(list(extensions))}")
     if transform:
         lines.append(f"    transform: {_mapping(_transform(transform))}")
     lines.append(f"    precisions: [{precision}]")

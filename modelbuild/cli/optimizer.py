@@ -29,7 +29,6 @@ REPLACED: Final = {
     "disable_weights_compression": "it became --compress_to_fp16=False",
     "enable_concat_optimization": "there is no such rewrite",
     "example_input": "it is for models of PyTorch, which are not read",
-    "extensions": "translations of one's own cannot be given yet",
     "finegrain_fusing": "the runtime fuses when it compiles",
     "generate_deprecated_IR_V7": "version 11 is written, which every runtime since 2022.1 reads",
     "input_checkpoint": "TensorFlow's models are not read yet",
@@ -159,6 +158,18 @@ def frozen(text: str) -> dict[str, tuple[Number, ...]]:
         if not arrow:
             raise UsageError(f"{option} {entry!r}: NAME->VALUE is expected")
         found[name.strip()] = _value(value, option)
+    return found
+
+
+def extensions(text: str) -> list[str]:
+    """``tools/a.py,tools/b.py``; libraries are loaded by the runtime, which is where they are needed."""
+    found = names(text)
+    for name in found:
+        if not name.endswith(".py"):
+            raise UsageError(
+                f"--extensions {name!r}: Python files as in docs/extensions.md are taken, no folders; a library is for "
+                "the runtime: core.add_extension"
+            )
     return found
 
 

@@ -23,6 +23,7 @@ from modelbuild.errors import SourceError
 from modelbuild.frontends.source import SourceGraph, SourceNode, SparseTensor
 from modelbuild.graph import Graph, Node, Op, Value
 from modelbuild.graph.structure import Const
+from modelbuild.registry import Registry
 from modelbuild.tensor.dtype import Array, ElementType, Ints
 from modelbuild.tensor.storage import InMemory, Tensor
 
@@ -240,14 +241,14 @@ class Handlers:
     def __init__(self, framework: str, families: Iterable[str] = ()) -> None:
         self.framework = framework
         self._unread = deque(families)
-        self._table: dict[tuple[str, str], list[tuple[int, Handler]]] = {}
+        self._table: Registry[tuple[str, str], list[tuple[int, Handler]]] = Registry()
         self._signatures: dict[Handler, Signature] = {}
 
     def op(self, name: str, *, since: int = 1, domain: str = "") -> Callable[[H], H]:
         """Register a handler valid from operator-set version ``since`` on, until the next one."""
 
         def register(handler: H) -> H:
-            versions = self._table.setdefault((domain, name), [])
+            versions = self._table.part(handler.__module__).setdefault((domain, name), [])
             if any(v == since for v, _ in versions):
                 raise ValueError(f"{self.framework} {name} since {since} is registered twice")
             versions.append((since, handler))
@@ -257,17 +258,20 @@ class Handlers:
         return register
 
     def __iter__(self) -> Iterator[tuple[str, str, int, Handler]]:
-        """Yield ``(domain, operator, since, handler)``, sorted."""
+        """Yield ``(domain, operator, since, handler)`` of our own handlers, sorted."""
         while self._unread:
             import_module(self._unread.popleft())
-        for (domain, name), versions in sorted(self._table.items()):
+        for (domain, name), versions in sorted(self._table.own.items()):
             for since, handler in versions:
                 yield domain, name, since, handler
 
     def find(self, domain: str, name: str, version: int) -> Handler | None:
-        while (domain, name) not in self._table and self._unread:
-            import_module(self._unread.popleft())
-        versions = self._table.get((domain, name), [])
+        """The handler of a version; an extension's operator stands for all of ours of that name."""
+        versions = self._table.extended((domain, name))
+        if versions is None:
+            while (domain, name) not in self._table.own and self._unread:
+                import_module(self._unread.popleft())
+            versions = self._table.own.get((domain, name), [])
         at = bisect_right([since for since, _ in versions], version)
         return versions[at - 1][1] if at else None
 

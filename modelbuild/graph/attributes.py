@@ -127,16 +127,16 @@ def read_op(kind: str, text: str, fact: str, contents: Contents) -> Op:
         if value.startswith(("[", "random")):
             return Const(read_inline(value, *_type(fact)))
         return Const(read_tensor(value, contents))
-    return _read_op(kind, text)
+    found = REGISTRY.find(kind)
+    if found is None:
+        raise ValueError(f"there is no operation {kind}")
+    return _read_op(found, text)
 
 
 @lru_cache(4096)
-def _read_op(kind: str, text: str) -> Op:
-    found = REGISTRY.get(kind)
-    if found is None:
-        raise ValueError(f"there is no operation {kind}")
+def _read_op(kind: type[Op], text: str) -> Op:
     tokens = _Tokens(text)
-    made = cast("Op", _read_struct(found, tokens, end=""))
+    made = cast("Op", _read_struct(kind, tokens, end=""))
     tokens.end()
     return made
 

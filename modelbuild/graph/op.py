@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 
+from modelbuild.registry import Registry
 from modelbuild.tensor.dtype import Array
 from modelbuild.tensor.fact import Fact
 
@@ -84,8 +85,8 @@ class Op(msgspec.Struct, frozen=True):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        REGISTRY[cls.__name__] = cls
+        REGISTRY.part(cls.__module__)[cls.__name__] = cls
 
 
-REGISTRY: dict[str, type[Op]] = {}
+REGISTRY: Registry[str, type[Op]] = Registry()
 """Every operation there is, by class name: the vocabulary of the text form."""

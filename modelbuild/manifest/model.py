@@ -163,7 +163,7 @@ class Model:
     """``framework`` None is to be inferred from the file; empty ``outputs`` are those that the file has.
 
     ``order`` names all inputs where the manifest gives them an order; ``batch`` None leaves them as they are.
-    ``place`` is file and line of the model's id, for messages about it.
+    ``extensions`` are paths like those of sources. ``place`` is file and line of the model's id, for messages about it.
     """
 
     id: str
@@ -182,6 +182,7 @@ class Model:
     batch: int | None = None
     static_shape: bool = False
     transform: Transform = Transform()
+    extensions: tuple[str, ...] = ()
     check: Check | None = None
     reference: Reference | None = None
     calibration: Calibration | None = None

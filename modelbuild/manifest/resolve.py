@@ -56,6 +56,7 @@ def resolve(
         batch=said(written.batch, None),
         static_shape=said(written.static_shape, False),
         transform=_transform(written.transform),
+        extensions=tuple(beside(place.file, path) for path in said(written.extensions, ())),
         check=_check(written.check, defaults.check),
         reference=_examples(Reference, written.reference, place.file),
         calibration=_examples(Calibration, written.calibration, place.file),

@@ -391,6 +391,7 @@ class Model(_Entry):
     batch: Annotated[int, Meta(ge=1, le=notation.LARGEST_DIM, description="a batch of 1 or more")] | UnsetType = UNSET
     static_shape: bool | UnsetType = UNSET
     transform: Transform | UnsetType = UNSET
+    extensions: Annotated[list[LocalPath], Meta(extra_json_schema=_UNIQUE)] | UnsetType = UNSET
     targets: TargetNames | UnsetType = UNSET
     precisions: Precisions | UnsetType = UNSET
     exclude: list[Exclusion] | UnsetType = UNSET

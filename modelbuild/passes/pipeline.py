@@ -9,6 +9,7 @@ from modelbuild.errors import UsageError
 from modelbuild.graph import Graph, verify
 from modelbuild.passes.compress.indices import narrow_indices
 from modelbuild.passes.fold import constants
+from modelbuild.passes.further import NONE, Further
 from modelbuild.passes.fuse import batch_norm, matmul, preparation, scale, transpose, zero_point
 from modelbuild.passes.legalize import reduce
 from modelbuild.passes.normalize import branches, idle
@@ -29,23 +30,24 @@ FUSE: Final[tuple[Rule, ...]] = (
 )
 
 
-def normalize(graph: Graph, trace: Trace) -> None:
+def normalize(graph: Graph, trace: Trace, further: tuple[Rule, ...] = ()) -> None:
     """What is decided is decided, what is known is computed, what does nothing goes."""
-    apply(NORMALIZE, graph, trace)
-    branches.take_only_possible_branches(graph, NORMALIZE, trace)
+    rules = (*NORMALIZE, *further)
+    apply(rules, graph, trace)
+    branches.take_only_possible_branches(graph, rules, trace)
 
 
-def fuse(graph: Graph, trace: Trace) -> None:
+def fuse(graph: Graph, trace: Trace, further: tuple[Rule, ...] = ()) -> None:
     """Constants that weights can take in go into the weights."""
-    apply(FUSE, graph, trace)
+    apply((*FUSE, *further), graph, trace)
 
 
-def legalize(graph: Graph, trace: Trace) -> None:
+def legalize(graph: Graph, trace: Trace, further: tuple[Rule, ...] = ()) -> None:
     """What the runtime computes wrongly is said otherwise."""
-    apply(reduce.RULES, graph, trace)
+    apply((*reduce.RULES, *further), graph, trace)
 
 
-def share(graph: Graph, trace: Trace) -> None:
+def share(graph: Graph, trace: Trace, further: tuple[Rule, ...] = ()) -> None:
     """Last, because a node with several users is left alone by the rules before."""
     narrow_indices(graph, trace)
     share_equal_nodes(graph, trace)
@@ -57,7 +59,7 @@ PHASES: Final = {"normalize": normalize, "fuse": fuse, "legalize": legalize, "sh
 DEFAULT: Final = tuple(PHASES)
 
 
-def optimize(graph: Graph, phases: Sequence[str] = DEFAULT) -> Trace:
+def optimize(graph: Graph, phases: Sequence[str] = DEFAULT, further: Further = NONE) -> Trace:
     """Run the named phases, in the order of :data:`PHASES`; the graph is checked at the end.
 
     Raises :class:`UsageError` for a phase that does not exist, :class:`SourceError` where the model contradicts itself.
@@ -68,6 +70,6 @@ def optimize(graph: Graph, phases: Sequence[str] = DEFAULT) -> Trace:
     trace = Trace()
     for name, run in PHASES.items():
         if name in phases:
-            run(graph, trace)
+            run(graph, trace, further.get(name, ()))
     verify(graph)
     return trace

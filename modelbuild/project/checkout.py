@@ -229,7 +229,8 @@ class Checkout:
         return None
 
     def _question(self, variant: Variant, sources: Sequence[FetchedFile], code: str, versions: str) -> Digest:
-        files = (*sources, *self.sources.reference(self.model(variant)))
+        model = self.model(variant)
+        files = (*sources, *self.sources.reference(model), *self.sources.extensions(model))
         return self._questions.of(variant, files, code, versions)
 
     # ---- making ----
@@ -282,7 +283,9 @@ class Checkout:
         from modelbuild import plan
 
         model = self.model(variant)
-        return plan.artifact(model, variant, sources, self.sources.reference(model))
+        return plan.artifact(
+            model, variant, sources, self.sources.reference(model), extensions=self.sources.extensions(model)
+        )
 
     def _jobs(self, artifact: Artifact) -> list[Job]:
         """All that is asked for an artifact; what is delivered comes last."""

@@ -86,6 +86,10 @@ class Sources:
         """What an artifact is held against its source on; nothing where the manifest names nothing."""
         return self._given(model.reference.data) if model.reference is not None else ()
 
+    def extensions(self, model: Model) -> tuple[FetchedFile, ...]:
+        """What defines operations, handlers and rules of the user's own."""
+        return tuple(file for path in model.extensions for file in self._given((path,)))
+
     def calibration(self, model: Model) -> tuple[FetchedFile, ...]:
         """What the ranges of activations are measured on."""
         return self._given(model.calibration.data) if model.calibration is not None else ()

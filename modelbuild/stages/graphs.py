@@ -10,15 +10,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
+from types import ModuleType
 
 from modelbuild.errors import StageError
+from modelbuild.extensions import extended
 from modelbuild.graph import Graph
 from modelbuild.graph.copy import copy
 from modelbuild.graph.structure import Const
 from modelbuild.graph.text import parse, show
 from modelbuild.stages.inputs import Inputs
-from modelbuild.stages.names import GRAPH, ORIGIN
+from modelbuild.stages.names import EXTENSION, GRAPH, ORIGIN
 from modelbuild.stages.outputs import Outputs
 from modelbuild.tensor.dtype import ElementType, Ints
 from modelbuild.tensor.recipe import INLINE
@@ -26,8 +29,10 @@ from modelbuild.tensor.storage import InMemory, Mapped, Tensor
 
 GRAPH_CODE = (
     "modelbuild.errors",
+    "modelbuild.extensions",
     "modelbuild.graph",
     "modelbuild.ops",
+    "modelbuild.registry",
     "modelbuild.stages.graphs",
     "modelbuild.stages.names",
     "modelbuild.tensor",
@@ -72,9 +77,16 @@ def read_graph(given: Inputs) -> Graph:
             path = given.blob(digest) if role is None else given.path(role)
             return Mapped(path, offset, dtype, shape).known_as(digest)
 
-        return parse(path.read_text(), contents)
+        with extensions(given):
+            return parse(path.read_text(), contents)
 
     return given.value(GRAPH, TEXT, Graph, from_text)
+
+
+def extensions(given: Inputs) -> AbstractContextManager[tuple[ModuleType, ...]]:
+    """With the operations and handlers of a user's own at work; gives the modules that define them."""
+    roles = [role for role in given.roles if role.startswith(EXTENSION)]
+    return extended([given.path(role) for role in sorted(roles, key=lambda role: int(role.removeprefix(EXTENSION)))])
 
 
 def _keep(leaf: Tensor, given: Inputs, out: Outputs) -> None:

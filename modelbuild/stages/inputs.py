@@ -36,6 +36,10 @@ class Inputs:
         self._shelf = shelf
         self._given = given
 
+    @property
+    def roles(self) -> tuple[str, ...]:
+        return tuple(self._given)
+
     def path(self, role: str, name: str | None = None) -> Path:
         """The file of ``role``; with a ``name``, that output of the job of ``role``."""
         match self._given[role]:

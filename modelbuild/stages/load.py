@@ -7,7 +7,7 @@ from pathlib import Path
 from modelbuild.errors import StageError
 from modelbuild.frontends.load import load as load_model
 from modelbuild.frontends.load import read_source
-from modelbuild.stages.graphs import GRAPH_CODE, NUMBERS, write_graph, write_places
+from modelbuild.stages.graphs import GRAPH_CODE, NUMBERS, extensions, write_graph, write_places
 from modelbuild.stages.inputs import Inputs
 from modelbuild.stages.names import MODEL
 from modelbuild.stages.outputs import Outputs
@@ -35,7 +35,8 @@ def load(inputs: Inputs, params: Params, out: Outputs) -> None:
     if stray:
         raise StageError(f"{stray[0]}: the model reads it, but it was not there when the build was planned; run again")
     specs = [read_spec(plain) for plain in params["inputs"]]
-    graph = load_model(model, specs, params["outputs"], order=params["order"], batch=params["batch"])
+    with extensions(inputs):
+        graph = load_model(model, specs, params["outputs"], order=params["order"], batch=params["batch"])
     write_graph(graph, files, inputs, out)
     write_places(graph, files, out)
 

@@ -7,6 +7,9 @@ from typing import Final
 MODEL: Final = "model"
 """The role of a model's own file; its further files are ``data:NAME``."""
 
+EXTENSION: Final = "extension:"
+"""What the roles of files with operations, handlers and rules of a user's own begin with; a number follows."""
+
 GRAPH: Final = "graph"
 """The role of the job that made the graph which a stage reads."""
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from modelbuild.passes import pipeline
+from modelbuild.passes.further import rules_of
 from modelbuild.passes.transform import transform as transform_graph
-from modelbuild.stages.graphs import GRAPH_CODE, NUMBERS, read_graph, write_graph
+from modelbuild.stages.graphs import GRAPH_CODE, NUMBERS, extensions, read_graph, write_graph
 from modelbuild.stages.inputs import Inputs
 from modelbuild.stages.names import TRACE
 from modelbuild.stages.outputs import Outputs
@@ -28,6 +29,7 @@ def transform(inputs: Inputs, params: Params, out: Outputs) -> None:
     """``transform`` of params says what is asked, ``phases`` what is run on what it leaves."""
     graph = read_graph(inputs)
     made = transform_graph(graph, read_transform(params["transform"]))
-    rewritten = pipeline.optimize(graph, params["phases"])
+    with extensions(inputs) as modules:
+        rewritten = pipeline.optimize(graph, params["phases"], rules_of(modules))
     out.write(TRACE, f"{made}\n{rewritten}\n".encode(), "log")
     write_graph(graph, {inputs.path(role): role for role in params["files"]}, inputs, out)

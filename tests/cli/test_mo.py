@@ -148,6 +148,7 @@ def test_an_option_that_is_not_taken_says_what_to_do(capsys: Capture, option: st
         ("--layout", "[batch,c,h,w]", "'batch' names no axis; one letter does"),
         ("--model_name", "a/b", "is no name of a file"),
         ("--freeze_placeholder_with_value", "image", "NAME->VALUE is expected"),
+        ("--extensions", "lib.so", "Python files as in docs/extensions.md are taken"),
         ("--transform", "LowLatency", "LowLatency2, MakeStateful or Pruning is expected"),
         ("--transform", "Pruning,Pruning", "Pruning is given twice"),
         ("--transform", "Pruning[x]", "nothing can be said of Pruning"),

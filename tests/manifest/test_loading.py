@@ -134,6 +134,11 @@ def test_a_transform_arrives(tmp_path: Path, written: str, meant: Transform) -> 
     assert model(tmp_path, f"source: {{path: a}}, transform: {written}").transform == meant
 
 
+def test_extensions_are_paths_like_those_of_sources(tmp_path: Path) -> None:
+    assert model(tmp_path, "source: {path: a}, extensions: [tools/a.py]").extensions == ("tools/a.py",)
+    assert "leads out of the folder" in problem(tmp_path, "source: {path: a}, extensions: [../a.py]")
+
+
 def test_a_batch_and_static_shapes_arrive(tmp_path: Path) -> None:
     found = model(tmp_path, "source: {path: a}, batch: 4, static_shape: true")
     assert (found.batch, found.static_shape) == (4, True)
