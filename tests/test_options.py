@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from combinations import COMBINATIONS, PICTURES, Picture, spelled_out
 from corpus import CORPUS
 
 from modelbuild import convert_model, save_model
@@ -18,43 +18,6 @@ from modelbuild.tensor.dtype import ElementType
 
 TOLERANCE = 1e-4
 """Of the greatest number of the reference."""
-
-
-@dataclass(frozen=True)
-class Picture:
-    """The input of a model; ``last`` where its channels come last."""
-
-    model: str
-    input: str
-    shape: tuple[int, int, int, int]
-    last: bool
-
-
-PICTURES = [
-    Picture("mtcnn_pnet", "input_1", (1, 20, 24, 3), last=True),
-    Picture("mtcnn_rnet", "input_2", (1, 24, 24, 3), last=True),
-    Picture("ppocr_v2_cls", "x", (1, 3, 48, 192), last=False),
-    Picture("ultraface_slim-320", "input", (1, 3, 240, 320), last=False),
-]
-MEAN = {"mean_values": (123.675, 116.28, 103.53)}
-SCALE = {"scale_values": (58.395, 57.12, 57.375)}
-REVERSE = {"reverse_input_channels": True}
-BYTES = {"input_type": "u8"}
-MOVED = {"layout": "->"}
-"""The axes of the delivered model are those that the source does not have."""
-
-COMBINATIONS: list[dict[str, Any]] = [
-    MEAN,
-    SCALE,
-    REVERSE,
-    MOVED,
-    {"scale": 255},
-    {"batch": 2} | SCALE,
-    MEAN | SCALE | REVERSE,
-    MEAN | {"scale": 127.5} | BYTES,
-    MEAN | SCALE | REVERSE | BYTES | MOVED,
-    REVERSE | BYTES | {"scale": 255, "batch": 3} | MOVED,
-]
 
 
 @pytest.mark.models
@@ -87,20 +50,3 @@ def test_a_real_model_prepares_its_inputs(picture: Picture, options: dict[str, A
     for name in reference.outputs:
         array = np.concatenate([answer[name] for answer in answers])
         np.testing.assert_allclose(found[name], array, rtol=0, atol=TOLERANCE * float(np.abs(array).max()))
-
-
-def spelled_out(picture: Picture, options: dict[str, Any]) -> dict[str, Any]:
-    """Every option of an input, with its name."""
-    own, other = ("NHWC", "NCHW") if picture.last else ("NCHW", "NHWC")
-    return {
-        "input_shape": None if "batch" in options else {picture.input: picture.shape},
-        "source_layout": None,
-        "target_layout": None,
-        "mean_values": None,
-        "scale_values": None,
-        "scale": None,
-        "reverse_input_channels": False,
-        **options,
-        "layout": f"{own}->{other}" if "layout" in options else own,
-        "input_type": {picture.input: options["input_type"]} if "input_type" in options else None,
-    }
