@@ -177,5 +177,5 @@ def test_what_the_runtime_does_not_know_is_not_proved(site: Site) -> None:
     with Checkout.open(site.manifest) as checkout:
         (variant,) = [v for v in checkout.manifest.variants() if str(v) == "acme@cpu:FP32"]
         checkout.make(variant)
-        checkout.report()
+        checkout.reporting.write()
     assert "not proved: the runtime does not load it" in (site.root / "build" / "report.json").read_text()
