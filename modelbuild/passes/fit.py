@@ -101,7 +101,7 @@ class _Judge:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._oldest = limits.oldest
-        known = {kind.ir_type() for kind in REGISTRY.values()}
+        known = {kind.ir_type() for kind in REGISTRY.own.values()}
         for name in chain.from_iterable(map(_named, limits.members)):
             if name not in known:
                 raise UsageError(f"device {limits.device}: unknown operator {quote(name)}{did_you_mean(name, known)}")
