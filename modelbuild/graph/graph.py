@@ -113,6 +113,8 @@ class Graph:
         self.sinks = list(sinks)
         self.name = name
         self.notes: list[str] = []
+        self._order: tuple[Node[Op], ...] = ()
+        self._ends: tuple[object, ...] = ()
 
     def __iter__(self) -> Iterator[Node[Op]]:
         """Yield nodes, producers first, inputs before all. Safe to rewrite while iterating."""
@@ -120,26 +122,35 @@ class Graph:
 
     def nodes(self) -> tuple[Node[Op], ...]:
         """All nodes, producers first; raises :class:`BrokenInvariant` for a cycle."""
-        done: dict[Node[Op], None] = {v.producer: None for v in self.inputs}
-        open_: dict[Node[Op], None] = {}
-        for root in (*(v.producer for v in self.outputs), *self.sinks):
-            stack = [(root, False)]
-            while stack:
-                node, ready = stack.pop()
-                if ready:
-                    done[node] = None
-                    del open_[node]
-                elif node in open_:
-                    raise BrokenInvariant(f"{node.name} reaches itself")
-                elif node not in done:
-                    open_[node] = None
-                    stack.append((node, True))
-                    stack.extend([(v.producer, False) for v in reversed(node.inputs) if v.producer not in done])
-        return tuple(done)
+        ends = (*self.inputs, None, *self.outputs, None, *self.sinks)
+        if ends != self._ends:
+            self._order = tuple(self._walk())
+            self._ends = ends
+        return self._order
 
-    def holds(self, value: Value) -> bool:
-        """Whether ``value`` is needed: used, or an output or input of the graph, or made by a sink."""
-        return bool(value.uses) or value in self.outputs or value in self.inputs or value.producer in self.sinks
+    def _walk(self) -> dict[Node[Op], None]:
+        """What outputs and sinks reach, depth first, after the inputs."""
+        done: dict[Node[Op], None] = {v.producer: None for v in self.inputs}
+        opened: set[Node[Op]] = set()
+        stack = [*reversed(self.sinks), *(v.producer for v in reversed(self.outputs))]
+        while stack:
+            node = stack[-1]
+            waits_for = [] if node in done else [v.producer for v in node.inputs if v.producer not in done]
+            if not waits_for:
+                done[stack.pop()] = None
+                continue
+            opened.add(node)
+            if not opened.isdisjoint(waits_for):
+                raise BrokenInvariant(f"{node.name} reaches itself")
+            stack.extend(reversed(waits_for))
+        return done
+
+    def needs(self, node: Node[Op]) -> bool:
+        """Whether ``node`` is a sink, or makes what is used, or an output or input of the graph."""
+        for value in node.outputs:
+            if value.uses:
+                return True
+        return node in self.sinks or any(v in self.outputs or v in self.inputs for v in node.outputs)
 
     def forget_strangers(self) -> None:
         """Forget uses by nodes that outputs and sinks do not reach: those that were made and then not asked for."""
@@ -174,6 +185,7 @@ class Graph:
 
     def _connect(self, node: Node[Op], index: int, value: Value) -> None:
         node.inputs = (*node.inputs[:index], value, *node.inputs[index + 1 :])
+        self._ends = ()
         value.uses[node, index] = None
 
     def release(self, node: Node[Op]) -> None:
@@ -181,7 +193,7 @@ class Graph:
         pending = [node]
         while pending:
             dead = pending.pop()
-            if any(self.holds(v) for v in dead.outputs) or dead in self.sinks:
+            if self.needs(dead):
                 continue
             for i, value in enumerate(dead.inputs):
                 if value.uses.pop((dead, i), 0) is None:

@@ -9,6 +9,7 @@ from modelbuild.errors import BrokenRule
 from modelbuild.graph import Graph, Node, Op, Value
 from modelbuild.graph.copy import copy
 from modelbuild.graph.graph import refine, reinfer
+from modelbuild.graph.structure import Const, Parameter
 from modelbuild.rewrite.pattern import matches
 from modelbuild.rewrite.rule import Rewriter, Rule, Skip
 from modelbuild.rewrite.trace import Trace
@@ -38,20 +39,18 @@ class _Run:
         nodes = graph.nodes()
         self.budget = STEPS_PER_NODE * (len(nodes) + 10)
         self._rules_of: dict[type[Op], tuple[Rule, ...]] = {}
-        self._queue = deque(nodes)
-        self._queued = set(nodes)
+        self._queue: deque[Node[Op]] = deque()
+        self._queued: set[Node[Op]] = set()
         self._settled: set[Graph] = set()
+        self._push(*nodes)
 
     def drain(self) -> None:
         while self._queue:
             node = self._queue.popleft()
             self._queued.discard(node)
-            if self._is_live(node):
+            if self.graph.needs(node):
                 self._rewrite_bodies(node)
                 self._rewrite(node)
-
-    def _is_live(self, node: Node[Op]) -> bool:
-        return any(self.graph.holds(v) for v in node.outputs) or node in self.graph.sinks
 
     def _rewrite_bodies(self, node: Node[Op]) -> None:
         """Rewrite the bodies of a node before itself: what they give may settle what is outside."""
@@ -69,7 +68,7 @@ class _Run:
     def _candidates(self, kind: type[Op]) -> tuple[Rule, ...]:
         found = self._rules_of.get(kind)
         if found is None:
-            found = self._rules_of[kind] = tuple(r for r in self.rules if issubclass(kind, r.pattern.op))
+            found = self._rules_of[kind] = tuple(r for r in self.rules if _is_for(r, kind))
         return found
 
     def _rewrite(self, node: Node[Op]) -> None:
@@ -114,6 +113,11 @@ class _Run:
 
     def _push(self, *nodes: Node[Op]) -> None:
         for node in nodes:
-            if node not in self._queued:
+            if node not in self._queued and (self._candidates(type(node.op)) or node.op.bodies()):
                 self._queued.add(node)
                 self._queue.append(node)
+
+
+def _is_for(rule: Rule, kind: type[Op]) -> bool:
+    """Whether ``rule`` may apply to operations of ``kind``. Where values come from is not just any operation."""
+    return issubclass(kind, rule.pattern.op) and (rule.pattern.op is not Op or not issubclass(kind, Const | Parameter))

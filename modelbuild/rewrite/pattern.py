@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, Generic, TypeVar, cast, overload
 
 from modelbuild.graph import Node, Op, Value
@@ -98,46 +99,51 @@ class Match:
 
 def matches(pattern: Of[Any], node: Node[Op]) -> Iterator[Match]:
     """Yield every way ``pattern`` fits with ``node`` as its root."""
-    for bound in _match_node(pattern, node):
+    if not isinstance(node.op, pattern.op):
+        return
+    for bound in _match_inputs(pattern, node):
         yield Match({pattern: node.outputs[pattern.index], **bound})
 
 
-def _match(pattern: Pattern, value: Value) -> Iterator[Bound]:
-    match pattern:
-        case Anything():
-            yield {pattern: value}
-        case Constant(scalar=single):
-            op = value.producer.op
-            if isinstance(op, Const) and (not single or op.value.size == 1):
-                yield {pattern: value}
-        case Of():
-            if value.index == pattern.index and (pattern.shared or _used_once(value)):
-                for bound in _match_node(pattern, value.producer):
-                    yield {pattern: value, **bound}
+def _may_meet(pattern: Pattern, value: Value) -> bool:
+    """Whether ``pattern`` fits as far as can be seen without its inputs: nearly all that does not fit fails here."""
+    if isinstance(pattern, Anything):
+        return True
+    op = value.producer.op
+    if isinstance(pattern, Constant):
+        return isinstance(op, Const) and (not pattern.scalar or op.value.size == 1)
+    return (
+        isinstance(op, pattern.op) and value.index == pattern.index and (pattern.shared or _used_once(value.producer))
+    )
 
 
-def _used_once(value: Value) -> bool:
-    return sum(len(v.uses) for v in value.producer.outputs) == 1
+def _used_once(node: Node[Op]) -> bool:
+    return sum(len(v.uses) for v in node.outputs) == 1
 
 
-def _match_node(pattern: Of[Any], node: Node[Op]) -> Iterator[Bound]:
-    if not isinstance(node.op, pattern.op):
-        return
+def _match_inputs(pattern: Of[Any], node: Node[Op]) -> Iterator[Bound]:
+    """Yield what the inputs of ``pattern`` meet in ``node``, whose operation fits."""
     if not pattern.inputs:
         yield {}
-        return
-    if len(node.inputs) != len(pattern.inputs):
-        return
-    yield from _match_all(pattern.inputs, node.inputs)
-    if node.op.commutes and node.inputs[0] is not node.inputs[1]:
-        yield from _match_all(pattern.inputs, (node.inputs[1], node.inputs[0]))
+    elif len(node.inputs) == len(pattern.inputs):
+        yield from _match_all(pattern.inputs, node.inputs)
+        if node.op.commutes and node.inputs[0] is not node.inputs[1]:
+            yield from _match_all(pattern.inputs, (node.inputs[1], node.inputs[0]))
 
 
 def _match_all(patterns: tuple[Pattern, ...], values: tuple[Value, ...]) -> Iterator[Bound]:
-    if not patterns:
-        yield {}
+    if not all(map(_may_meet, patterns, values)):
         return
-    for head in _match(patterns[0], values[0]):
-        for tail in _match_all(patterns[1:], values[1:]):
-            if all(tail.get(k, v) is v for k, v in head.items()):
-                yield {**head, **tail}
+    for inner in product(*map(_match_below, patterns, values)):
+        bound: Bound = {}
+        if all(bound.setdefault(pattern, value) is value for found in inner for pattern, value in found.items()):
+            yield bound
+
+
+def _match_below(pattern: Pattern, value: Value) -> Iterator[Bound]:
+    """Yield what ``pattern`` meets from ``value`` down, which it may meet itself."""
+    if isinstance(pattern, Of):
+        for bound in _match_inputs(pattern, value.producer):
+            yield {pattern: value, **bound}
+    else:
+        yield {pattern: value}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from modelbuild import ops
 from modelbuild.graph import Node, Op, Value
 from modelbuild.graph.known import fold, foldable
-from modelbuild.graph.structure import Const, Parameter
+from modelbuild.graph.structure import Const
 from modelbuild.rewrite import Match, Rewriter, Skip, of, rule
 from modelbuild.tensor.dtype import ElementType
 from modelbuild.tensor.fact import Fact
@@ -25,17 +27,23 @@ anything = of(Op)
 def fold_constants(m: Match, g: Rewriter) -> tuple[Value, ...] | Skip | None:
     """op(constants…)  ->  constants"""
     node = m[anything]
-    if isinstance(node.op, Const | Parameter):
+    made, given = _contents(node.outputs), _contents(node.inputs)
+    if made is None and not given:
         return None
-    facts = tuple(v.fact for v in node.outputs)
     if any(is_quantized(v) for v in node.outputs):
-        return Skip("weights of few bits stay so") if all(v.fact.value is not None for v in node.inputs) else None
-    if any(f.value is None for f in facts):
-        computed = _compute(node, facts)
-        if not isinstance(computed, tuple):
+        return None if given is None else Skip("weights of few bits stay so")
+    if made is None:
+        computed = _compute(node, given or [])
+        if not isinstance(computed, list):
             return computed
-        facts = computed
-    return tuple(g.node(Const(f.value)).output for f in facts if f.value is not None)
+        made = computed
+    return tuple(g.node(Const(content)).output for content in made)
+
+
+def _contents(values: Sequence[Value]) -> list[Tensor] | None:
+    """What all of the values hold, if it is known."""
+    found = [v.fact.value for v in values if v.fact.value is not None]
+    return found if len(found) == len(values) else None
 
 
 def is_quantized(value: Value) -> bool:
@@ -56,16 +64,13 @@ def is_quantized(value: Value) -> bool:
     return False
 
 
-def _compute(node: Node[Op], facts: tuple[Fact, ...]) -> tuple[Fact, ...] | Skip | None:
-    inputs = tuple(v.fact for v in node.inputs)
-    if not inputs or any(f.value is None for f in inputs):
-        return None
-    content = [f.value for f in inputs if f.value is not None]
+def _compute(node: Node[Op], content: list[Tensor]) -> list[Tensor] | Skip | None:
+    inputs, facts = tuple(v.fact for v in node.inputs), tuple(v.fact for v in node.outputs)
     if not all(f.is_static for f in facts):
         return None
     derived = derive(node.op, content)
     if derived is not None:
-        return (Fact.of(derived),)
+        return [derived]
     if not foldable(node.op, inputs, facts):
         return Skip("other processors give other last bits" if node.op.can_evaluate() else "it has no numpy meaning")
     read, made = sum(t.nbytes for t in content), sum(f.dtype.nbytes(_size(f)) for f in facts)
@@ -73,7 +78,7 @@ def _compute(node: Node[Op], facts: tuple[Fact, ...]) -> tuple[Fact, ...] | Skip
         return Skip(f"{read + made} bytes are too many to compute in memory")
     if made > 2 * read + SLACK:
         return Skip(f"the result takes {made} bytes, its inputs {read}")
-    return fold(node.op, inputs, facts)
+    return [f.value for f in fold(node.op, inputs, facts) if f.value is not None]
 
 
 def _size(fact: Fact) -> int:
