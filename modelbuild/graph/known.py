@@ -18,19 +18,25 @@ EAGER_BYTES = 1 << 12
 
 def infer(op: Op, inputs: tuple[Fact, ...]) -> tuple[Fact, ...]:
     """The facts of the outputs of ``op``, with their content where small and known."""
+    if op.index_inputs:
+        _check_indices(op, inputs)
+    made = op.infer(*inputs)
+    facts = made if isinstance(made, tuple) else (made,)
+    for fact in inputs:
+        if fact.value is None and fact.dims is None:
+            return facts
+    return _know(op, inputs, facts) if inputs else facts
+
+
+def _check_indices(op: Op, inputs: tuple[Fact, ...]) -> None:
     for i in op.index_inputs:
         if i < len(inputs) and not inputs[i].dtype.is_integer:
             raise ValueError(f"input {i} of {type(op).__name__} says where: integers expected, {inputs[i]} given")
-    made = op.infer(*inputs)
-    facts = made if isinstance(made, tuple) else (made,)
-    if not inputs or not op.pure or op.is_kept or not op.can_evaluate():
-        return facts
-    if all(f.value is not None or f.dims is not None for f in inputs):
-        return _know(op, inputs, facts)
-    return facts
 
 
 def _know(op: Op, inputs: tuple[Fact, ...], facts: tuple[Fact, ...]) -> tuple[Fact, ...]:
+    if not op.pure or op.is_kept or not op.can_evaluate():
+        return facts
     if any(not f.is_static for f in facts) or any(f.value is not None or f.dims is not None for f in facts):
         return facts
     if any(f.dims is not None for f in inputs):

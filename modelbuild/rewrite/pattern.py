@@ -6,7 +6,6 @@ and no casts. A variable that stands twice in a pattern must meet the same value
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 from typing import Any, Generic, TypeVar, cast, overload
@@ -97,12 +96,12 @@ class Match:
         return self._bound[key]
 
 
-def matches(pattern: Of[Any], node: Node[Op]) -> Iterator[Match]:
-    """Yield every way ``pattern`` fits with ``node`` as its root."""
+def matches(pattern: Of[Any], node: Node[Op]) -> list[Match]:
+    """Every way in which ``pattern`` fits with ``node`` as its root."""
     if not isinstance(node.op, pattern.op):
-        return
-    for bound in _match_inputs(pattern, node):
-        yield Match({pattern: node.outputs[pattern.index], **bound})
+        return []
+    root = node.outputs[pattern.index]
+    return [Match({pattern: root, **bound}) for bound in _match_inputs(pattern, node)]
 
 
 def _may_meet(pattern: Pattern, value: Value) -> bool:
@@ -121,29 +120,38 @@ def _used_once(node: Node[Op]) -> bool:
     return sum(len(v.uses) for v in node.outputs) == 1
 
 
-def _match_inputs(pattern: Of[Any], node: Node[Op]) -> Iterator[Bound]:
-    """Yield what the inputs of ``pattern`` meet in ``node``, whose operation fits."""
-    if not pattern.inputs:
-        yield {}
-    elif len(node.inputs) == len(pattern.inputs):
-        yield from _match_all(pattern.inputs, node.inputs)
-        if node.op.commutes and node.inputs[0] is not node.inputs[1]:
-            yield from _match_all(pattern.inputs, (node.inputs[1], node.inputs[0]))
+def _match_inputs(pattern: Of[Any], node: Node[Op]) -> list[Bound]:
+    """What the inputs of ``pattern`` meet in ``node``, whose operation fits: each way in which they do."""
+    wanted, given = pattern.inputs, node.inputs
+    if not wanted:
+        return [{}]
+    if len(wanted) != len(given):
+        return []
+    found = _match_all(wanted, given)
+    if node.op.commutes and given[0] is not given[1]:
+        found += _match_all(wanted, (given[1], given[0]))
+    return found
 
 
-def _match_all(patterns: tuple[Pattern, ...], values: tuple[Value, ...]) -> Iterator[Bound]:
+def _match_all(patterns: tuple[Pattern, ...], values: tuple[Value, ...]) -> list[Bound]:
     if not all(map(_may_meet, patterns, values)):
-        return
-    for inner in product(*map(_match_below, patterns, values)):
-        bound: Bound = {}
-        if all(bound.setdefault(pattern, value) is value for found in inner for pattern, value in found.items()):
-            yield bound
+        return []
+    ways = product(*map(_match_below, patterns, values))
+    return [bound for way in ways if (bound := _together(way)) is not None]
 
 
-def _match_below(pattern: Pattern, value: Value) -> Iterator[Bound]:
-    """Yield what ``pattern`` meets from ``value`` down, which it may meet itself."""
-    if isinstance(pattern, Of):
-        for bound in _match_inputs(pattern, value.producer):
-            yield {pattern: value, **bound}
-    else:
-        yield {pattern: value}
+def _match_below(pattern: Pattern, value: Value) -> list[Bound]:
+    """What ``pattern``, which may meet ``value``, meets from there down."""
+    if not isinstance(pattern, Of):
+        return [{pattern: value}]
+    return [{pattern: value, **bound} for bound in _match_inputs(pattern, value.producer)]
+
+
+def _together(parts: tuple[Bound, ...]) -> Bound | None:
+    """One binding of several, unless a variable stands for two values."""
+    whole: Bound = {}
+    for part in parts:
+        for pattern, value in part.items():
+            if whole.setdefault(pattern, value) is not value:
+                return None
+    return whole
