@@ -5,8 +5,7 @@ The numbers decide nothing but scales: what is INT4 and what INT8 follows from t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+import math
 
 import numpy as np
 
@@ -17,21 +16,16 @@ from modelbuild.graph.structure import Const
 from modelbuild.passes.compress.choice import Form, four_bit_forms, per_channel
 from modelbuild.passes.compress.keep import BY_RULE, is_kept_from
 from modelbuild.passes.compress.sensitive import INTO_LOGARITHM, before_logarithms
+from modelbuild.passes.compress.steps import Steps, steps_for
 from modelbuild.passes.compress.weights import Weight, weights
 from modelbuild.rewrite import Skip, Trace
 from modelbuild.targets.compression import Compression
 from modelbuild.targets.precision import Precision
-from modelbuild.tensor.dtype import Array, ElementType
-from modelbuild.tensor.quantized import RANGES, Quantized, extremes
+from modelbuild.tensor.dtype import ElementType
+from modelbuild.tensor.quantized import Quantized, extremes
 from modelbuild.tensor.storage import Cast, InMemory, Reshaped, Tensor
 
 NAME = "compress_to_integers"
-
-LARGEST: Final = 2.0**100
-"""A scale beyond this, or a number that is none, leaves a weight as it is."""
-
-SMALLEST: Final = 2.0**-100
-"""What would need a smaller scale than this is zero."""
 
 
 def compress_to_int8(graph: Graph, trace: Trace, how: Compression) -> int:
@@ -88,7 +82,7 @@ def _compress(graph: Graph, weight: Weight, form: Form, trace: Trace) -> bool:
     exact = tensor if tensor.dtype is ElementType.f32 else Cast(tensor, ElementType.f32)
     source = Reshaped(exact, form.grouped(weight)) if form.group else exact
     shared = form.shared(weight)
-    steps = _steps(*extremes(source, shared), form.dtype)
+    steps = steps_for(*extremes(source, shared), form.dtype, shared=source.size // math.prod(shared))
     if isinstance(steps, Skip):
         trace.skipped(NAME, weight.name, steps.why)
         return False
@@ -97,40 +91,7 @@ def _compress(graph: Graph, weight: Weight, form: Form, trace: Trace) -> bool:
     return True
 
 
-@dataclass(frozen=True, slots=True)
-class _Steps:
-    scales: InMemory
-    zero_points: InMemory | None
-
-
-def _steps(least: Array, most: Array, dtype: ElementType) -> _Steps | Skip:
-    """Scales for numbers from ``least`` to ``most``, f16 where that holds all of them and all numbers, else f32.
-
-    Without zero points, what is farthest from zero becomes the least integer, of which there is one more than of
-    positive ones: its scale is negative if that number is positive.
-    """
-    least, most = least.astype(np.float64), most.astype(np.float64)
-    lowest, highest = RANGES[dtype]
-    if lowest < 0:
-        scales = np.where(-least >= most, least, most) / lowest
-    else:
-        least, most = np.minimum(least, 0), np.maximum(most, 0)
-        scales = (most - least) / highest
-    sizes = np.abs(scales)
-    if not (sizes <= LARGEST).all():  # so that a NaN fails too
-        return Skip("it holds a number that is none, infinite or huge")
-    scales[sizes < SMALLEST] = 1
-    half = np.finfo(np.float16)
-    peak = max(np.abs(least).max(), np.abs(most).max())
-    fits = np.abs(scales).min() >= half.smallest_normal and max(np.abs(scales).max(), peak) <= half.max
-    rounded = scales.astype(np.float32).astype(np.float16 if fits else np.float32)
-    if lowest < 0:
-        return _Steps(InMemory(rounded), None)
-    zeros = np.clip(np.rint(-least / rounded.astype(np.float64)), lowest, highest)
-    return _Steps(InMemory(rounded), InMemory(zeros.astype(np.uint8).astype(dtype.numpy)))
-
-
-def _unpacked(weight: Weight, source: Tensor, steps: _Steps, dtype: ElementType) -> Value:
+def _unpacked(weight: Weight, source: Tensor, steps: Steps, dtype: ElementType) -> Value:
     """(integers - zero points) * scales, as nncf writes it: the runtime knows weights by this form."""
     full, name, origin = weight.value.fact.dtype, weight.name, weight.value.producer.origin
     between = steps.scales.dtype
