@@ -5,8 +5,6 @@ The numbers decide nothing but scales: what is INT4 and what INT8 follows from t
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from modelbuild import ops
@@ -16,14 +14,12 @@ from modelbuild.graph.structure import Const
 from modelbuild.passes.compress.choice import Form, four_bit_forms, per_channel
 from modelbuild.passes.compress.keep import BY_RULE, is_kept_from
 from modelbuild.passes.compress.sensitive import INTO_LOGARITHM, before_logarithms
-from modelbuild.passes.compress.steps import Steps, steps_for
 from modelbuild.passes.compress.weights import Weight, weights
 from modelbuild.rewrite import Skip, Trace
 from modelbuild.targets.compression import Compression
 from modelbuild.targets.precision import Precision
-from modelbuild.tensor.dtype import ElementType
-from modelbuild.tensor.quantized import Quantized, extremes
-from modelbuild.tensor.storage import Cast, InMemory, Reshaped, Tensor
+from modelbuild.tensor.quantized import Quantized
+from modelbuild.tensor.storage import InMemory
 
 NAME = "compress_to_integers"
 
@@ -78,35 +74,32 @@ def _found(graph: Graph, trace: Trace) -> list[Weight]:
 
 
 def _compress(graph: Graph, weight: Weight, form: Form, trace: Trace) -> bool:
-    tensor = weight.tensor
-    exact = tensor if tensor.dtype is ElementType.f32 else Cast(tensor, ElementType.f32)
-    source = Reshaped(exact, form.grouped(weight)) if form.group else exact
-    shared = form.shared(weight)
-    steps = steps_for(*extremes(source, shared), form.dtype, shared=source.size // math.prod(shared))
+    steps = form.steps(weight)
     if isinstance(steps, Skip):
         trace.skipped(NAME, weight.name, steps.why)
         return False
-    graph.replace(weight.value, _unpacked(weight, source, steps, form.dtype))
+    integers = Quantized(form.source(weight), form.dtype, steps.scales, steps.zero_points)
+    graph.replace(weight.value, _unpacked(weight, integers))
     trace.applied(NAME, weight.name)
     return True
 
 
-def _unpacked(weight: Weight, source: Tensor, steps: Steps, dtype: ElementType) -> Value:
+def _unpacked(weight: Weight, integers: Quantized) -> Value:
     """(integers - zero points) * scales, as nncf writes it: the runtime knows weights by this form."""
     full, name, origin = weight.value.fact.dtype, weight.name, weight.value.producer.origin
-    between = steps.scales.dtype
+    between = integers.scales.dtype
 
     def make(op: Op, *inputs: Value, part: str) -> Value:
         return Node(op, inputs, f"{name}/{part}", origin).output
 
-    value = make(Const(Quantized(source, dtype, steps.scales, steps.zero_points)), part="compressed")
+    value = make(Const(integers), part="compressed")
     value = make(ops.Convert(between), value, part="converted")
-    if steps.zero_points is not None:
-        zero = make(Const(steps.zero_points), part="zero_point")
+    if integers.zero_points is not None:
+        zero = make(Const(integers.zero_points), part="zero_point")
         zero = make(ops.Convert(between), zero, part="zero_point/converted")
         value = make(ops.Subtract(), value, zero, part="zero_point/subtract")
-    value = make(ops.Multiply(), value, make(Const(steps.scales), part="scale"), part="scaled")
-    if source.shape != weight.tensor.shape:
+    value = make(ops.Multiply(), value, make(Const(integers.scales), part="scale"), part="scaled")
+    if integers.shape != weight.tensor.shape:
         shape = make(Const(InMemory(np.array(weight.tensor.shape, np.int64))), part="shape")
         value = make(ops.Reshape(), value, shape, part="ungrouped")
     if between is not full:
