@@ -52,7 +52,7 @@ class Functions:
 
     def find(self, node: SourceNode) -> SourceFunction | None:
         """What ``node`` calls. A function comes before the operator that it has the name of."""
-        return self._table.get((node.domain, node.op, node.overload))
+        return self._table.get((node.domain, node.op, node.overload)) if self._table else None
 
     def reach(self, model: SourceModel) -> Iterator[tuple[SourceNode, Mapping[str, int]]]:
         """Yield each node that is no call, of the model and of the functions it calls, with its operator sets.

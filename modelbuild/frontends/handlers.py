@@ -66,24 +66,20 @@ BodyMaker = Callable[[SourceGraph, "Sequence[Fact]"], Body]
 
 
 class Build:
-    """Makes graph nodes that remember which source node they came from."""
+    """Makes graph nodes that remember which source node they came from.
 
-    __slots__ = ("_body", "notes", "opset", "source")
+    ``layer`` is the layer's name: the node's, or its first output's where it has none.
+    """
+
+    __slots__ = ("_body", "layer", "notes", "opset", "origin", "source")
 
     def __init__(self, source: SourceNode, opset: int, body: BodyMaker) -> None:
         self.source = source
         self.opset = opset
+        self.layer = source.name or next(filter(None, source.outputs), source.op)
+        self.origin = f"{source.op}:{self.layer}"
         self._body = body
         self.notes: list[str] = []
-
-    @property
-    def layer(self) -> str:
-        """The layer's name: the node's, or its first output's where it has none."""
-        return self.source.name or next((o for o in self.source.outputs if o), self.source.op)
-
-    @property
-    def origin(self) -> str:
-        return f"{self.source.op}:{self.layer}"
 
     def __call__(self, op: Op, *inputs: Value) -> Value:
         """The only output of a new node."""
@@ -307,9 +303,11 @@ class Handlers:
         for name, value in zip(build.source.outputs, values, strict=False):
             if not isinstance(value, Value) or not name:
                 continue
-            fresh = value not in inputs and not value.names and value.producer.origin == build.origin
-            value.names = tuple(dict.fromkeys((*value.names, name)))
-            if fresh and value.index == 0:
+            if value.names:
+                value.names = tuple(dict.fromkeys((*value.names, name)))
+                continue
+            value.names = (name,)
+            if value.index == 0 and value.producer.origin == build.origin and value not in inputs:
                 value.producer.name = name if taken else build.layer
                 taken = True
 

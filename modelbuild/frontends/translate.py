@@ -137,7 +137,8 @@ class _Translator:
             return
         build = Build(node, opset, lambda graph, facts: self.body(graph, facts, scope))
         values = self.handlers.translate(handler, build, inputs)
-        self._notes |= dict.fromkeys(build.notes)
+        if build.notes:
+            self._notes |= dict.fromkeys(build.notes)
         for i, name in enumerate(node.outputs):
             if not name:
                 continue

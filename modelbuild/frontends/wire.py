@@ -303,7 +303,7 @@ class _Reader:
                 if entry is None:
                     self._refuse_known(tag, layout, self._base + mark)
                     continue
-                name, repeated, code = entry.name, entry.repeated, entry.code
+                name, _, repeated, code, _, _ = entry
                 if code == "b":
                     value = value != 0
                 elif value > 0x7FFFFFFF:
@@ -316,7 +316,7 @@ class _Reader:
                     self._refuse_known(tag, layout, self._base + mark)
                     pos = stop
                     continue
-                name, repeated, code = entry.name, entry.repeated, entry.code
+                name, _, repeated, code, _, _ = entry
                 (value,) = struct.unpack_from("<" + code, buffer, pos)
                 pos = stop
             else:

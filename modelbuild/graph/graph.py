@@ -158,7 +158,8 @@ class Graph:
         live = set(nodes)
         for node in nodes:
             for value in node.outputs:
-                value.uses = {use: None for use in value.uses if use[0] in live}
+                for use in [use for use in value.uses if use[0] not in live]:
+                    del value.uses[use]
 
     def replace(self, old: Value, new: Value) -> None:
         """Make every use of ``old`` a use of ``new``; ``new`` is known by the names of both from now on.

@@ -85,7 +85,7 @@ class ElementType(StrEnum):
     @classmethod
     def of(cls, dtype: np.dtype[Any] | type[Any]) -> ElementType:
         """The element type of a numpy type; raises ``TypeError`` where the IR has none."""
-        return _of(np.dtype(dtype))
+        return _of(dtype if isinstance(dtype, np.dtype) else np.dtype(dtype))
 
 
 _E = ElementType

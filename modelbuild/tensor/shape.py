@@ -359,12 +359,12 @@ def broadcast(a: Shape | None, b: Shape | None) -> Shape | None:
     """Numpy broadcasting; raises ``ValueError`` where two known extents cannot meet."""
     if a is None or b is None:
         return None
-    if a == b and UNKNOWN not in a:
+    if a == b:
         return a
     rank = max(len(a), len(b))
     left, right = (1,) * (rank - len(a)) + a, (1,) * (rank - len(b)) + b
     try:
-        return tuple(_meet_broadcast(p, q) for p, q in zip(left, right, strict=True))
+        return tuple(map(_meet_broadcast, left, right))
     except ValueError:
         raise ValueError(f"cannot broadcast {show_shape(a)} with {show_shape(b)}") from None
 
@@ -405,7 +405,7 @@ def merge_dim(p: Dim, q: Dim) -> Dim:
 
 def more_precise(new: Shape | None, old: Shape | None) -> bool:
     """Whether ``new`` says at least what ``old`` says: the same, or a number or symbol where less was known."""
-    if old is None:
+    if old is None or new == old:
         return True
     if new is None or len(new) != len(old):
         return False

@@ -58,7 +58,7 @@ def count_elements(dims: Sequence[int]) -> int:
     """The product of dimensions; ``ValueError`` where they are negative, too many or too large."""
     if len(dims) > _MOST_AXES:
         raise ValueError(f"{len(dims)} axes, at most {_MOST_AXES} are possible")
-    if min(dims, default=0) < 0:
+    if dims and min(dims) < 0:
         raise ValueError(f"negative dimension {min(dims)} in {list(dims)}")
     if (count := math.prod(dims)) > _MOST_ELEMENTS:
         raise ValueError(f"dimensions {list(dims)} have more than 2^63 - 1 elements")
