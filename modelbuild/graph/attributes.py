@@ -141,6 +141,7 @@ def _read_op(kind: type[Op], text: str) -> Op:
     return made
 
 
+@lru_cache(4096)
 def _type(fact: str) -> tuple[ElementType, tuple[int, ...]]:
     dtype, _, shape = fact.partition("[")
     static = Fact(ElementType(dtype), parse_shape(shape.removesuffix("]"))).static_shape

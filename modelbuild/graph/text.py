@@ -29,6 +29,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from typing import Any
 
 from modelbuild.graph.attributes import read_op, write_op
 from modelbuild.graph.graph import Graph, Node, Value
@@ -49,6 +50,7 @@ _NODE = re.compile(
 )
 _IDS = re.compile(_ID)
 _INPUT = re.compile(rf"(?P<id>{_ID}): (?P<type>\w+)\[(?P<shape>[^\]]*)\]")
+_FACT = re.compile(r"(\w+)\[([^\]]*)\]")
 _PLAIN = re.compile(r"[\w./:~\-]+")
 _EXTRA = re.compile(r'(layer|from|layout|names)=("(?:[^"\\]|\\.)*"|\[.*\])')
 
@@ -133,7 +135,12 @@ def _word(name: str, *, hashes: bool = False) -> str:
 
 def _bare(written: str) -> str:
     name = written.removeprefix("%")
-    return json.loads(name) if name.startswith('"') else name
+    return _said(name) if name.startswith('"') else name
+
+
+def _said(written: str) -> Any:
+    """What stands there as JSON; most of it is plain text in quotes."""
+    return json.loads(written) if "\\" in written or not written.startswith('"') else written[1:-1]
 
 
 def _layer(bare: str) -> str:
@@ -194,7 +201,7 @@ def _parse(lines: _Lines, contents: Contents) -> Graph:
     graph = Graph(name=_bare(head["name"] or "model"))
     for found in _INPUT.finditer(head["inputs"]):
         bare = _bare(found["id"])
-        fact = Parameter(ElementType(found["type"]), _shape(found["shape"]))
+        fact = Parameter(ElementType(found["type"]), parse_shape(found["shape"]))
         node = Node(fact, (), _layer(bare), "", _names(bare))
         values[found["id"]] = node.output
         graph.inputs.append(node.output)
@@ -236,10 +243,10 @@ def _parse_node(line: str, lines: _Lines, contents: Contents, values: dict[str, 
     node: Node[Op] = Node(op, [values[a] for a in (_IDS.findall(args) if args else ())], _layer(bare))
     if len(ids) != len(node.outputs):
         raise ValueError(f"{len(ids)} values are written, {found['op']} makes {len(node.outputs)}")
-    for written, fact, value in zip(ids, _facts(found["facts"]), node.outputs, strict=True):
+    for written, (dtype, shape), value in zip(ids, _facts(found["facts"]), node.outputs, strict=True):
         value.names = _names(_bare(written))
-        if str(value.fact) != fact:
-            _settle(value, fact)
+        if value.fact.dtype is not dtype or value.fact.shape != shape:
+            _settle(value, dtype, shape)
         values[written] = value
     if found["extra"]:
         _dress(node, found["extra"])
@@ -247,28 +254,22 @@ def _parse_node(line: str, lines: _Lines, contents: Contents, values: dict[str, 
         graph.sinks.append(node)
 
 
-def _settle(value: Value, written: str) -> None:
+def _settle(value: Value, dtype: ElementType, shape: Shape | None) -> None:
     """What was written may be more precise than what can be inferred, never something else."""
-    dtype, _, shape = written.partition("[")
-    fact = Fact(ElementType(dtype), _shape(shape.removesuffix("]")), value.fact.value, value.fact.dims)
+    fact = Fact(dtype, shape, value.fact.value, value.fact.dims)
     if not fact.refines(value.fact):
-        raise ValueError(f"{value} is written {written}, inferred {value.fact}")
+        raise ValueError(f"{value} is written {fact}, inferred {value.fact}")
     value.fact = fact
 
 
 @lru_cache(4096)
-def _facts(text: str) -> tuple[str, ...]:
-    return tuple(re.findall(r"\w+\[[^\]]*\]", text))
-
-
-@lru_cache(4096)
-def _shape(text: str) -> Shape | None:
-    return parse_shape(text)
+def _facts(text: str) -> tuple[tuple[ElementType, Shape | None], ...]:
+    return tuple((ElementType(dtype), parse_shape(shape)) for dtype, shape in _FACT.findall(text))
 
 
 def _dress(node: Node[Op], extra: str) -> None:
     for key, written in _EXTRA.findall(extra):
-        said = json.loads(written)
+        said = _said(written)
         if key == "layer":
             node.name = said
         elif key == "from":

@@ -111,15 +111,15 @@ def read_inline(text: str, dtype: ElementType, shape: Ints) -> Tensor:
     if text == "random":
         noise = np.random.default_rng(list(shape) or None if shape else 0).standard_normal(shape)
         return InMemory((noise if dtype.is_real else noise * 100).astype(dtype.numpy))
-    if dtype is not ElementType.string:
+    if dtype.is_real and "n" in text:
         text = text.replace("inf", "Infinity").replace("nan", "NaN")
     elements = json.loads(text)
     count = math.prod(shape)
     if len(elements) not in {1, count}:
         raise ValueError(f"{len(elements)} elements for {dtype}{_list(shape)}")
     if dtype is ElementType.string:
-        made = np.empty(count, object)
+        made = np.empty(len(elements), object)
         made[:] = elements
     else:
         made = np.array(elements, np.float64 if dtype.is_real else None).astype(dtype.numpy)
-    return InMemory(np.ascontiguousarray(np.broadcast_to(made.reshape(-1), (count,))).reshape(shape))
+    return InMemory(made.reshape(shape) if len(elements) == count else np.full(shape, made[0], made.dtype))
