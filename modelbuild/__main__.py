@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 
 def main() -> None:
     from modelbuild.cli import run
 
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    # Python would look for cycles among all that is left, twice: as long as reading a model. The process ends anyway.
+    gc.freeze()
+    sys.exit(code)
 
 
 if __name__ == "__main__":
