@@ -183,10 +183,3 @@ def test_mel_weights_of_known_numbers(tmp_path: Path) -> None:
     proto = model("MelWeightMatrix", {}, constants, opset=17)
     (have,), (want,) = computed(translated(proto, tmp_path), {}), by_onnxruntime(proto, {})
     np.testing.assert_allclose(have, want, rtol=1e-5, atol=1e-6)
-
-
-def test_mel_weights_of_the_run_are_refused(tmp_path: Path) -> None:
-    numbers_ = {"bins": whole(8), "n": whole(64), "rate": whole(8192), "low": np.array(0, np.float32)}
-    proto = model("MelWeightMatrix", numbers_, {"high": np.array(4096, np.float32)}, opset=17)
-    with pytest.raises(UnsupportedModel, match="a constant is needed"):
-        translated(proto, tmp_path)

@@ -20,6 +20,7 @@ FAMILIES: Final = (
     "ordering",
     "quantize",
     "resize",
+    "sampling",
     "dropout",
     "recurrent",
     "control",

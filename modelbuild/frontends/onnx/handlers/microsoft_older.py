@@ -8,7 +8,7 @@ from modelbuild.frontends.onnx.handlers.activation import MICROSOFT
 from modelbuild.frontends.onnx.handlers.convolution import conv_transpose
 from modelbuild.frontends.onnx.handlers.indexing import gather_nd_11
 from modelbuild.frontends.onnx.handlers.matmul import fused_matmul
-from modelbuild.frontends.onnx.handlers.resize import grid_sample_16
+from modelbuild.frontends.onnx.handlers.sampling import grid_sample_16
 from modelbuild.frontends.onnx.handlers.slicing import pad_11, range_11, trilu
 from modelbuild.frontends.onnx.registry import onnx
 from modelbuild.frontends.onnx.shapes import as_list, converted, extent_of

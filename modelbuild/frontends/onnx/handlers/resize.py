@@ -11,9 +11,10 @@ import numpy as np
 from modelbuild import ops
 from modelbuild.frontends.handlers import Build, Floats
 from modelbuild.frontends.onnx.registry import onnx
+from modelbuild.frontends.onnx.resampling import Kernel, Request, mixed
 from modelbuild.frontends.onnx.shapes import converted, extents, number
 from modelbuild.graph import Value
-from modelbuild.ops import Coordinates, GridSampling, NearestRounding, Outside, Resampling, ShapeSource
+from modelbuild.ops import Coordinates, NearestRounding, Resampling, ShapeSource
 from modelbuild.ops.resize import shares
 from modelbuild.tensor.dtype import Array, ElementType, Ints
 from modelbuild.tensor.shape import same
@@ -63,7 +64,7 @@ def resize(
         scales = None
     chosen = tuple(build.axis(a, build.rank(x, "X")) for a in axes) or None
     how = Filter(
-        _mode(mode), Coordinates.HALF_PIXEL, _member(NearestRounding, nearest_mode), bool(antialias), cubic_coeff_a
+        _mode(mode), Coordinates.HALF_PIXEL, member(NearestRounding, nearest_mode), bool(antialias), cubic_coeff_a
     )
     if sizes is not None and keep_aspect_ratio_policy != "stretch":
         sizes = _keeping_aspect(build, x, sizes, chosen, keep_aspect_ratio_policy)
@@ -71,7 +72,7 @@ def resize(
     if special or ((exclude_outside or antialias) and how.mode is not Resampling.NEAREST):
         grid = Grid(how, coordinate_transformation_mode, bool(exclude_outside), extrapolation_value)
         return grid.resized(build, x, roi, scales, sizes, chosen)
-    how = how.at(_member(Coordinates, coordinate_transformation_mode))
+    how = how.at(member(Coordinates, coordinate_transformation_mode))
     if sizes is not None:
         return by_sizes(build, x, sizes, chosen, how)
     if scales is None:
@@ -146,14 +147,6 @@ def _keeping_aspect(build: Build, x: Value, sizes: Value, axes: Ints | None, pol
     return converted(build, build(ops.Floor(), build(ops.Add(), grown, number(build, 0.5, grown))), ElementType.i64)
 
 
-def _known_extents(build: Build, x: Value, axes: Ints) -> Ints:
-    shape = x.fact.shape or ()
-    found = tuple(d for axis in axes if isinstance(d := shape[axis], int))
-    if len(found) < len(axes):
-        raise build.refuse(f"the axes {axes} of {x} are needed, known is only {x.fact}")
-    return found
-
-
 def _mode(mode: str) -> Resampling:
     found = {"nearest": Resampling.NEAREST, "linear": Resampling.LINEAR_ONNX, "cubic": Resampling.CUBIC}.get(mode)
     if found is None:
@@ -166,9 +159,9 @@ def _mode(mode: str) -> Resampling:
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """A resize as constant matrices, one an axis, for what the operation has no attribute for.
+    """A resize as matrices, one an axis, for what the operation has no attribute for.
 
-    The extents of the input must be known.
+    They are constants where extents, factors and the part that is taken are known.
     """
 
     how: Filter
@@ -180,11 +173,17 @@ class Grid:
         self, build: Build, x: Value, roi: Value | None, scales: Value | None, sizes: Value | None, axes: Ints | None
     ) -> Value:
         axes = axes or tuple(range(build.rank(x, "X")))
-        extents = _known_extents(build, x, axes)
+        roi = _checked(roi, len(axes)) if self.transformation == "tf_crop_and_resize" else None
+        known = all(isinstance((x.fact.shape or ())[axis], int) for axis in axes)
+        if not known or any(v is not None and v.fact.value is None for v in (roi, scales, sizes)):
+            kernel = Kernel(
+                self.how.mode, self.how.rounding, self.how.cube_coeff, self.how.antialias, self.exclude_outside
+            )
+            request = Request(axes, scales, sizes, roi, self.transformation)
+            return request.resized(build, x, kernel, self.extrapolation)
+        extents = tuple(d for axis in axes if isinstance(d := (x.fact.shape or ())[axis], int))
         factors, wanted = _targets(build, extents, scales, sizes)
-        spans = (
-            _spans(build, roi, len(axes)) if self.transformation == "tf_crop_and_resize" else [(0.0, 1.0)] * len(axes)
-        )
+        spans = _spans(build, roi, len(axes))
         y, inside = x, np.ones((), bool)
         for i, axis in enumerate(axes):
             if wanted[i] == extents[i] and factors[i] == 1 and spans[i] == (0, 1):
@@ -193,7 +192,7 @@ class Grid:
             y = self.along(build, y, axis, at, extents[i], factors[i])
             within = (at >= 0) & (at <= extents[i] - 1)
             inside = inside & within.reshape(-1, *[1] * (build.rank(x) - 1 - axis))
-        if self.transformation != "tf_crop_and_resize" or inside.all():
+        if roi is None or inside.all():
             return y
         return build(ops.Select(), build.const(inside), y, number(build, self.extrapolation, y))
 
@@ -209,7 +208,7 @@ class Grid:
             case "half_pixel_symmetric":
                 offset = extent / 2 * (1 - wanted / (factor * extent))
                 return np.asarray(offset + (out + 0.5) / factor - 0.5)
-        return _member(Coordinates, self.transformation).source(out, factor, extent, wanted)
+        return member(Coordinates, self.transformation).source(out, factor, extent, wanted)
 
     def along(self, build: Build, x: Value, axis: int, at: Array, extent: int, factor: float) -> Value:
         """``x`` with the elements of one axis taken, or mixed, at these places."""
@@ -221,19 +220,7 @@ class Grid:
             narrow=min(factor, 1.0) if self.how.antialias else 1.0,
             cube_coeff=self.how.cube_coeff, exclude_outside=self.exclude_outside,
         )  # fmt: skip
-        real = x if x.fact.dtype.is_real else converted(build, x, ElementType.f32)
-        weights = build.const(matrix.astype(real.fact.dtype.numpy))
-        rank = build.rank(x)
-        if axis == rank - 1:
-            y = build(ops.MatMul(transpose_b=True), real, weights)
-        elif axis == rank - 2:
-            y = build(ops.MatMul(), weights, real)
-        else:
-            order = [*range(axis), *range(axis + 1, rank), axis]
-            last = build(ops.Transpose(), real, build.ints(*order))
-            mixed = build(ops.MatMul(transpose_b=True), last, weights)
-            y = build(ops.Transpose(), mixed, build.ints(*np.argsort(order).tolist()))
-        return converted(build, y, x.fact.dtype)
+        return mixed(build, x, axis, build.const(matrix.astype(np.float32)))
 
 
 def _targets(build: Build, extents: Ints, scales: Value | None, sizes: Value | None) -> tuple[Floats, Ints]:
@@ -247,13 +234,19 @@ def _targets(build: Build, extents: Ints, scales: Value | None, sizes: Value | N
     return factors, tuple(int(np.floor(f * d)) for f, d in zip(factors, extents, strict=True))
 
 
+def _checked(roi: Value | None, axes: int) -> Value:
+    if roi is None:
+        raise ValueError("tf_crop_and_resize needs a roi")
+    if roi.fact.static_shape not in {None, (2 * axes,)}:
+        raise ValueError(f"the roi is {roi.fact}, two numbers for each of {axes} axes expected")
+    return roi
+
+
 def _spans(build: Build, roi: Value | None, axes: int) -> list[tuple[float, float]]:
     """Which part of each axis is taken, 0 to 1 being all of it."""
     if roi is None:
-        raise ValueError("tf_crop_and_resize needs a roi")
+        return [(0.0, 1.0)] * axes
     numbers = _known_numbers(build, roi, "roi")
-    if len(numbers) != 2 * axes:
-        raise ValueError(f"roi has {len(numbers)} numbers for {axes} axes")
     return list(zip(numbers[:axes], numbers[axes:], strict=True))
 
 
@@ -263,34 +256,7 @@ def _known_numbers(build: Build, value: Value, what: str) -> list[float]:
     return [float(n) for n in value.fact.value.numpy().reshape(-1)]
 
 
-# --- at given points -------------------------------------------------------------------------------------------------
-
-SAMPLING = {
-    "bilinear": GridSampling.BILINEAR, "linear": GridSampling.BILINEAR, "nearest": GridSampling.NEAREST,
-    "bicubic": GridSampling.BICUBIC, "cubic": GridSampling.BICUBIC,
-}  # fmt: skip
-
-
-@onnx.op("GridSample", since=16)
-def grid_sample_16(
-    build: Build, x: Value, grid: Value, *,
-    align_corners: int = 0, mode: str = "bilinear", padding_mode: str = "zeros",
-) -> Value:  # fmt: skip
-    return grid_sample(build, x, grid, align_corners=align_corners, mode=mode, padding_mode=padding_mode)
-
-
-@onnx.op("GridSample", since=20)
-def grid_sample(
-    build: Build, x: Value, grid: Value, *, align_corners: int = 0, mode: str = "linear", padding_mode: str = "zeros"
-) -> Value:
-    if mode not in SAMPLING:
-        raise ValueError(f"mode is {mode!r}, none of {', '.join(SAMPLING)}")
-    if x.fact.rank not in {None, 4}:
-        raise build.refuse(f"its input is {x.fact}; only images of four axes can be sampled")
-    return build(ops.GridSample(bool(align_corners), SAMPLING[mode], _member(Outside, padding_mode)), x, grid)
-
-
-def _member(kind: type[E], name: str) -> E:
+def member(kind: type[E], name: str) -> E:
     """The member of this name; raises ``ValueError`` with the names there are."""
     if name not in list(kind):
         raise ValueError(f"{name!r} is none of {', '.join(kind)}")

@@ -16,7 +16,7 @@ from modelbuild.frontends.handlers import Build
 from modelbuild.frontends.onnx.handlers.convert import type_named
 from modelbuild.frontends.onnx.registry import onnx
 from modelbuild.frontends.onnx.shapes import as_list, as_scalar, converted, from_front
-from modelbuild.graph import Value
+from modelbuild.graph import Op, Value
 from modelbuild.tensor.dtype import Array, ElementType
 from modelbuild.tensor.shape import UNKNOWN, Dim
 
@@ -255,17 +255,51 @@ def mel_weight_matrix(
     upper_edge_hertz: Value, *,
     output_datatype: int = 1,
 ) -> Value:  # fmt: skip
+    to = type_named(build, output_datatype)
+    numbers = (num_mel_bins, dft_length, sample_rate, lower_edge_hertz, upper_edge_hertz)
+    if any(v.fact.value is None for v in numbers):
+        return converted(build, _mel_matrix_at_run_time(build, *(as_scalar(build, v) for v in numbers)), to)
     bins, length, rate = (
         build.known_int(v, what)
         for v, what in ((num_mel_bins, "num_mel_bins"), (dft_length, "dft_length"), (sample_rate, "sample_rate"))
     )
-    edges = []
-    for value in (lower_edge_hertz, upper_edge_hertz):
-        if value.fact.value is None:
-            raise build.refuse(f"an edge ({value}) is computed at run time, a constant is needed")
-        edges.append(float(value.fact.value.numpy().item()))
-    matrix = _mel_matrix(bins, length, rate, *edges)
-    return build.const(matrix.astype(type_named(build, output_datatype).numpy))
+    lower, upper = (float(v.fact.value.numpy().item()) for v in numbers[3:] if v.fact.value is not None)
+    return build.const(_mel_matrix(bins, length, rate, lower, upper).astype(to.numpy))
+
+
+def _mel_matrix_at_run_time(build: Build, bins: Value, length: Value, rate: Value, lower: Value, upper: Value) -> Value:
+    """:func:`_mel_matrix` in single precision, of numbers that come later."""
+    real = ElementType.f32
+
+    def with_number(op: Op, a: Value, b: float) -> Value:
+        return build(op, a, build.scalar(b, a.fact.dtype))
+
+    def counted(count: Value) -> Value:
+        return build(ops.Range(real), build.scalar(0, real), count, build.scalar(1, real))
+
+    def mel(hertz: Value) -> Value:
+        ratio = with_number(ops.Add(), with_number(ops.Divide(), converted(build, hertz, real), 700), 1)
+        return with_number(ops.Multiply(), build(ops.Log(), ratio), 2595 / math.log(10))
+
+    bins, length, rate = (converted(build, v, real) for v in (bins, length, rate))
+    more = with_number(ops.Add(), bins, 2)
+    step = build(ops.Divide(), build(ops.Subtract(), mel(upper), mel(lower)), more)
+    mels = build(ops.Add(), mel(lower), build(ops.Multiply(), counted(more), step))
+    risen = build(ops.Exp(), with_number(ops.Multiply(), mels, math.log(10) / 2595))
+    hertz = with_number(ops.Multiply(), with_number(ops.Subtract(), risen, 1), 700)
+    corners = build(ops.Multiply(), with_number(ops.Add(), length, 1), hertz)
+    corners = build(ops.Floor(), build(ops.Divide(), corners, rate))
+    left, top, right = (
+        build(ops.Slice(), corners, build.ints(i), build.ints(end), build.ints(1), build.ints(0))
+        for i, end in ((0, -2), (1, -1), (2, 1 << 31))
+    )
+    half = build(ops.Floor(), with_number(ops.Divide(), length, 2))
+    row = build(ops.Unsqueeze(), counted(with_number(ops.Add(), half, 1)), build.ints(1))
+    rise, fall = build(ops.Subtract(), top, left), build(ops.Subtract(), right, top)
+    up = build(ops.Divide(), build(ops.Subtract(), row, left), with_number(ops.Maximum(), rise, 1))
+    down = build(ops.Divide(), build(ops.Subtract(), right, row), with_number(ops.Maximum(), fall, 1))
+    beside = build(ops.Relu(), build(ops.Select(), build(ops.Less(), row, top), up, down))
+    return build(ops.Select(), build(ops.Equal(), row, top), build.scalar(1, real), beside)
 
 
 def _mel_matrix(bins: int, length: int, rate: int, lower: float, upper: float) -> Array:
