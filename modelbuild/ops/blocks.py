@@ -169,8 +169,11 @@ class ReverseSequence(Op, frozen=True):
     exact: ClassVar[bool] = True
 
     def infer(self, data: Fact, lengths: Fact) -> Fact:
+        axes = self.batch_axis, self.seq_axis
         if data.rank is not None:
-            axes_of((self.batch_axis, self.seq_axis), data.rank)
+            axes_of(axes, data.rank)
+        elif min(axes) < 0:
+            raise ValueError(f"axes {axes} of {data}: they can be counted from behind only where the rank is known")
         length(lengths)
         return Fact(data.dtype, data.shape)
 
@@ -260,6 +263,8 @@ class Col2Im(Op, frozen=True):
     version: ClassVar[str] = "opset15"
 
     def infer(self, data: Fact, size: Fact, kernel: Fact) -> Fact:
+        if any(len(numbers) != 2 for numbers in (self.strides, self.dilations, self.pads_begin, self.pads_end)):
+            raise ValueError(f"{self}: two numbers for each expected")
         if data.shape is None:
             return Fact(data.dtype)
         if (

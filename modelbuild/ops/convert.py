@@ -30,6 +30,8 @@ class Convert(Op, frozen=True):
         return self.decompression
 
     def infer(self, data: Fact) -> Fact:
+        if ElementType.string in {data.dtype, self.destination_type}:
+            raise ValueError(f"{data} cannot become {self.destination_type}")
         return Fact(self.destination_type, data.shape)
 
     def evaluate(self, data: Array) -> Array:

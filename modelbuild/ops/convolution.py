@@ -252,6 +252,8 @@ class BinaryConvolution(Op, frozen=True):
 def _check_types(op: Op, data: Fact, filters: Fact) -> None:
     if data.dtype is not filters.dtype:
         raise ValueError(f"{type(op).__name__} of {data} and {filters}: the element types differ")
+    if data.rank not in {None, 3, 4, 5}:
+        raise ValueError(f"{type(op).__name__} of {data}: data of one to three axes behind the channels expected")
 
 
 def _check_channels(data: Fact, wanted: Dim) -> None:

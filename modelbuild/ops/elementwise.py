@@ -21,8 +21,7 @@ class Unary(Op, frozen=True):
     ufunc: ClassVar[Callable[..., Any]]
 
     def infer(self, x: Fact) -> Fact:
-        if not (x.dtype.is_real or x.dtype.is_integer):
-            raise ValueError(f"{type(self).__name__} takes numbers, not {x}")
+        expect_numbers(self, x)
         return Fact(x.dtype, x.shape)
 
     def evaluate(self, x: Array) -> Array:
@@ -175,6 +174,8 @@ class IsTest(Unary, frozen=True):
     exact: ClassVar[bool] = True
 
     def infer(self, x: Fact) -> Fact:
+        if not x.dtype.is_real:
+            raise ValueError(f"{type(self).__name__} takes real numbers, not {x}")
         return Fact(ElementType.boolean, x.shape)
 
     def evaluate(self, x: Array) -> Array:
@@ -207,9 +208,14 @@ class Binary(Op, frozen=True):
     exact: ClassVar[bool] = True
 
     def infer(self, a: Fact, b: Fact) -> Fact:
+        self.expect_type(a)
         if a.dtype is not b.dtype:
             raise ValueError(f"{type(self).__name__} of {a} and {b}: the element types differ")
         return Fact(a.dtype, broadcast(a.shape, b.shape))
+
+    def expect_type(self, fact: Fact) -> None:
+        """Raise ``ValueError`` for what cannot be computed with."""
+        expect_numbers(self, fact)
 
 
 class Add(Binary, frozen=True):
@@ -300,10 +306,9 @@ class BitwiseBinary(Binary, frozen=True):
     version: ClassVar[str] = "opset13"
     follows_dims: ClassVar[bool] = False
 
-    def infer(self, a: Fact, b: Fact) -> Fact:
-        if a.dtype.is_real:
-            raise ValueError(f"{type(self).__name__} of {a}: only integers have bits")
-        return super().infer(a, b)
+    def expect_type(self, fact: Fact) -> None:
+        if not fact.dtype.is_integer and fact.dtype is not ElementType.boolean:
+            raise ValueError(f"{type(self).__name__} of {fact}: only integers have bits")
 
     def evaluate(self, a: Array, b: Array) -> Array:
         return np.asarray(self.ufunc(a, b))
@@ -338,6 +343,9 @@ class Comparison(Binary, frozen=True):
     """A truth value an element; of dimensions it is known where their bounds decide it."""
 
     precise_inputs: ClassVar[tuple[int, ...]] = (0, 1)
+
+    def expect_type(self, fact: Fact) -> None:
+        """Anything can be compared."""
 
     def infer(self, a: Fact, b: Fact) -> Fact:
         return Fact(ElementType.boolean, super().infer(a, b).shape)
@@ -382,9 +390,8 @@ class Logical(Binary, frozen=True):
 
     commutes: ClassVar[bool] = True
 
-    def infer(self, a: Fact, b: Fact) -> Fact:
-        _only(self, ElementType.boolean, a, b)
-        return super().infer(a, b)
+    def expect_type(self, fact: Fact) -> None:
+        _only(self, ElementType.boolean, fact)
 
 
 class LogicalAnd(Logical, frozen=True):
@@ -403,6 +410,13 @@ class LogicalXor(Logical, frozen=True):
 
     def evaluate(self, a: Array, b: Array) -> Array:
         return np.logical_xor(a, b)
+
+
+def expect_numbers(op: Op, *facts: Fact) -> None:
+    """Raise ``ValueError`` for truth values and text."""
+    for fact in facts:
+        if not (fact.dtype.is_real or fact.dtype.is_integer):
+            raise ValueError(f"{type(op).__name__} takes numbers, not {fact}")
 
 
 def _only(op: Op, dtype: ElementType, *facts: Fact) -> None:

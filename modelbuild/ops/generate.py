@@ -91,6 +91,8 @@ class OneHot(Op, frozen=True):
     def infer(self, indices: Fact, depth: Fact, on: Fact, off: Fact) -> Fact:
         if on.dtype is not off.dtype:
             raise ValueError(f"on is {on}, off is {off}")
+        if any(fact.rank not in {None, 0} for fact in (on, off)):
+            raise ValueError(f"on is {on}, off is {off}, one number for each expected")
         if indices.shape is None:
             return Fact(on.dtype)
         (extent,) = depth.elements or (UNKNOWN,)

@@ -7,10 +7,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from modelbuild.graph.op import Op
-from modelbuild.ops.axes import axis_of, expect_ranks, known_axis, only, unknown
+from modelbuild.ops.axes import axis_of, expect_ranks, known_axis, only, replaced, unknown
 from modelbuild.tensor.dtype import Array, ElementType
 from modelbuild.tensor.fact import Fact
-from modelbuild.tensor.shape import UNKNOWN, broadcast, merge_dim, same
+from modelbuild.tensor.shape import UNKNOWN, broadcast, merge, merge_dim, same
 
 
 class Gather(Op, frozen=True):
@@ -47,7 +47,7 @@ class Gather(Op, frozen=True):
 
 
 def _expect_batches(count: int, data: Fact, indices: Fact) -> None:
-    if not 0 <= count <= min(data.rank or 0, indices.rank or 0):
+    if count < 0 or any(fact.rank is not None and fact.rank < count for fact in (data, indices)):
         raise ValueError(f"{data} and indices {indices} have no {count} axes of batches")
 
 
@@ -77,6 +77,9 @@ class GatherElements(Op, frozen=True):
         if indices.rank == 0:
             raise ValueError(f"indices {indices} need an axis")
         expect_ranks("data and indices", data, indices)
+        if data.shape is not None and indices.shape is not None:
+            at = axis_of(self.axis, len(data.shape))
+            merge(replaced(data.shape, at), replaced(indices.shape, at))
         return Fact(data.dtype, indices.shape)
 
     def evaluate(self, data: Array, indices: Array) -> Array:
@@ -94,10 +97,10 @@ class GatherND(Op, frozen=True):
     def infer(self, data: Fact, indices: Fact) -> Fact:
         if data.rank == 0 or indices.rank == 0:
             raise ValueError(f"{data} cannot be indexed with {indices}: each needs an axis")
+        _expect_batches(self.batch_dims + 1, data, indices)
         if data.shape is None or indices.shape is None:
             return Fact(data.dtype)
         batch, depth = self.batch_dims, indices.shape[-1]
-        _expect_batches(batch, data, indices)
         if not isinstance(depth, int):
             return Fact(data.dtype)
         if batch + depth > len(data.shape):
@@ -134,6 +137,7 @@ class ElementUpdate(Update, frozen=True):
 
     def infer(self, data: Fact, indices: Fact, updates: Fact, *axis: Fact) -> Fact:
         expect_ranks("data, indices and updates", data, indices, updates)
+        merge(indices.shape, updates.shape)
         return super().infer(data, indices, updates, *axis)
 
 

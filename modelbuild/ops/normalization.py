@@ -9,7 +9,7 @@ import numpy as np
 
 from modelbuild.graph.op import Op
 from modelbuild.ops.axes import known_axes
-from modelbuild.ops.elementwise import Unary
+from modelbuild.ops.elementwise import Unary, expect_numbers
 from modelbuild.tensor.dtype import Array
 from modelbuild.tensor.fact import Fact
 from modelbuild.tensor.shape import decide_equal
@@ -23,6 +23,8 @@ class BatchNormInference(Op, frozen=True):
     version: ClassVar[str] = "opset5"
 
     def infer(self, data: Fact, gamma: Fact, beta: Fact, mean: Fact, variance: Fact) -> Fact:
+        if not self.epsilon >= 0:
+            raise ValueError(f"epsilon is {self.epsilon}, a number of at least 0 expected")
         for each in (gamma, beta, mean, variance):
             if each.dtype is not data.dtype:
                 raise ValueError(f"BatchNormInference of {data} with {each}: the element types differ")
@@ -51,6 +53,7 @@ class MVN(Op, frozen=True):
     version: ClassVar[str] = "opset6"
 
     def infer(self, data: Fact, axes: Fact) -> Fact:
+        expect_numbers(self, data)
         _check_axes(data, axes)
         return Fact(data.dtype, data.shape)
 
@@ -151,6 +154,8 @@ def _a_channel(numbers: Array, rank: int) -> Array:
 def _check_channels(data: Fact, numbers: Fact) -> None:
     if numbers.rank not in {None, 1} or data.rank in {0, 1}:
         raise ValueError(f"{numbers} is not one number for each channel of {data}")
+    if numbers.shape == (0,):
+        raise ValueError(f"{data} has no channels")
     if data.shape is not None and numbers.shape is not None and decide_equal(numbers.shape[0], data.shape[1]) is False:
         raise ValueError(f"{numbers} is not one number for each channel of {data}")
 

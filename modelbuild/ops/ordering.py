@@ -25,6 +25,8 @@ class TopK(Op, frozen=True):
     exact: ClassVar[bool] = True
 
     def infer(self, data: Fact, k: Fact) -> tuple[Fact, Fact]:
+        if not k.dtype.is_integer or k.rank not in {None, 0}:
+            raise ValueError(f"k is {k}, one integer expected")
         shape = data.shape
         if shape is not None:
             at = axis_of(self.axis, len(shape))
@@ -137,6 +139,8 @@ class Unique(Op, frozen=True):
     exact: ClassVar[bool] = True
 
     def infer(self, data: Fact, axis: Fact | None = None) -> tuple[Fact, ...]:
+        if data.shape is not None and 0 in data.shape:
+            raise ValueError(f"{data} has no elements, and the runtime crashes of that")
         places = Fact(self.index_element_type, (UNKNOWN,))
         counts = Fact(self.count_element_type, (UNKNOWN,))
         total, distinct = Fact(self.index_element_type, (UNKNOWN,)), unknown(1 if axis is None else data.rank)

@@ -138,6 +138,8 @@ class AdaptiveMaxPool(Op, frozen=True):
 
 def _pooled(window: Window, kernel: Ints, rounding: Rest, data: Fact) -> Shape | None:
     window.check(len(kernel))
+    if not 1 <= len(kernel) <= 3 or min(kernel) < 1:
+        raise ValueError(f"the kernel is {kernel}, one to three extents of at least 1 expected")
     if data.shape is None:
         return (UNKNOWN,) * (2 + len(kernel))
     if len(data.shape) != 2 + len(kernel):

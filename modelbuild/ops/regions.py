@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
 from typing import ClassVar
 
@@ -83,6 +84,8 @@ class ROIPooling(Op, frozen=True):
     precise_inputs: ClassVar[tuple[int, ...]] = (1,)
 
     def infer(self, features: Fact, boxes: Fact) -> Fact:
+        if not 0 < self.spatial_scale < math.inf:
+            raise ValueError(f"spatial_scale is {self.spatial_scale}, a number above 0 expected")
         return _pooled(features, boxes, self.pooled_h, self.pooled_w)
 
 

@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 
 from modelbuild.graph.op import Op
+from modelbuild.ops.elementwise import expect_numbers
 from modelbuild.tensor.dtype import Array, Ints
 from modelbuild.tensor.fact import Fact
 from modelbuild.tensor.shape import UNKNOWN, Dim
@@ -87,6 +88,11 @@ class Interpolate(Op, frozen=True):
     precise_inputs: ClassVar[tuple[int, ...]] = (1,)
 
     def infer(self, data: Fact, target: Fact, axes: Fact | None = None) -> Fact:
+        expect_numbers(self, data, target)
+        of_scales = self.shape_calculation_mode is ShapeSource.SCALES
+        if target.dtype.is_real is not of_scales or target.rank not in {None, 1}:
+            wanted = "real numbers" if of_scales else "integers"
+            raise ValueError(f"{self.shape_calculation_mode} are {target}, a list of {wanted} expected")
         if data.shape is None:
             return Fact(data.dtype)
         chosen = tuple(range(len(data.shape))) if axes is None else axes.ints

@@ -8,7 +8,7 @@ import numpy as np
 
 from modelbuild.graph.op import Op
 from modelbuild.ops.axes import axes_of, replaced, unknown
-from modelbuild.tensor.dtype import Array, Ints
+from modelbuild.tensor.dtype import Array, ElementType, Ints
 from modelbuild.tensor.fact import Fact
 from modelbuild.tensor.shape import UNKNOWN, Dim, Shape, decide_equal
 
@@ -21,6 +21,8 @@ class _Transform(Op, frozen=True):
     complex_output: ClassVar[bool] = True
 
     def infer(self, data: Fact, axes: Fact, extents: Fact | None = None) -> Fact:
+        if not data.dtype.is_real or data.dtype is ElementType.f64:
+            raise ValueError(f"{type(self).__name__} of {data}: real numbers of at most single precision expected")
         if data.shape is None:
             return Fact(data.dtype)
         shape = data.shape

@@ -68,9 +68,11 @@ class Slice(Op, frozen=True):
     index_inputs: ClassVar[tuple[int, ...]] = (1, 2, 3, 4)
 
     def infer(self, data: Fact, start: Fact, stop: Fact, step: Fact, axes: Fact | None = None) -> Fact:
+        expect_lists(start, stop, step, *([axes] if axes else []))
         if data.shape is None:
             return Fact(data.dtype)
-        expect_lists(start, stop, step, *([axes] if axes else []))
+        if not data.shape:
+            raise ValueError(f"{data} has no axis to slice")
         rank, count = len(data.shape), length(start)
         where = (None if count is None else tuple(range(count))) if axes is None else known_axes(axes, rank)
         if where is None:
@@ -290,6 +292,7 @@ class VariadicSplit(Op, frozen=True):
     index_inputs: ClassVar[tuple[int, ...]] = (1, 2)
 
     def infer(self, data: Fact, axis: Fact, lengths: Fact) -> tuple[Fact, ...]:
+        expect_lists(lengths)
         count = length(lengths)
         if count is None:
             raise ValueError(f"the number of parts is not known: {lengths}")
@@ -343,7 +346,16 @@ class Pad(Op, frozen=True):
         made = tuple(b + d + e for b, d, e in zip(before, data.shape, after, strict=True))
         if any(isinstance(d, int) and d < 0 for d in made):
             raise ValueError(f"pads {show_shape(before)} and {show_shape(after)} leave nothing of {data}")
+        if self.pad_mode in {PadMode.REFLECT, PadMode.SYMMETRIC}:
+            self._expect_enough(data.shape, (*before, *after))
         return Fact(data.dtype, made)
+
+    def _expect_enough(self, extents: Shape, pads: Shape) -> None:
+        """Raise ``ValueError`` where more is reflected than there is; the edge itself is not, unless symmetric."""
+        spare = 1 if self.pad_mode is PadMode.REFLECT else 0
+        for extent, pad in zip(extents * 2, pads, strict=True):
+            if isinstance(extent, int) and isinstance(pad, int) and pad > max(extent - spare, 0):
+                raise ValueError(f"{pad} elements of {extent} cannot be reflected")
 
     def evaluate(self, data: Array, begins: Array, ends: Array, value: Array | None = None) -> Array:
         ahead, behind = begins.reshape(-1).tolist(), ends.reshape(-1).tolist()

@@ -10,7 +10,7 @@ import numpy as np
 from modelbuild.graph.op import Op
 from modelbuild.tensor.dtype import Array, ElementType
 from modelbuild.tensor.fact import Fact
-from modelbuild.tensor.shape import UNKNOWN, Dim
+from modelbuild.tensor.shape import UNKNOWN, Dim, decide_equal
 
 
 class BoxEncoding(StrEnum):
@@ -37,6 +37,10 @@ class NonMaxSuppression(Op, frozen=True):
         for name, fact in (("boxes", boxes), ("scores", scores)):
             if fact.shape is not None and len(fact.shape) != 3:
                 raise ValueError(f"{name} are {fact}, three axes expected")
+            if not fact.dtype.is_real:
+                raise ValueError(f"{name} are {fact}, real numbers expected")
+        if boxes.shape is not None and decide_equal(boxes.shape[2], 4) is False:
+            raise ValueError(f"boxes are {boxes}, four numbers for each expected")
         return (
             Fact(self.output_type, (UNKNOWN, 3)),
             Fact(scores.dtype, (UNKNOWN, 3)),

@@ -98,6 +98,7 @@ USES = [
     Use("Gather", 1, (x(4, 3), i([0, 2], [1, 1])), {"axis": 1}),
     Use("Gather", 13, (x(4, 3), i(-1)), {}),
     Use("GatherElements", 11, (x(3, 3), i([1, 2, -3])), {"axis": 0}),
+    Use("GatherElements", 11, (x(3, 4, 3), i([[1, 0]], [[2, -1]])), {"axis": 2}),
     Use("GatherND", 11, (x(3, 4, 2), i([0, 1], [2, 3])), {}),
     Use("GatherND", 12, (x(2, 3, 4), i([[1], [2]], [[0], [1]])), {"batch_dims": 1}),
     Use("Identity", 1, (x(2),), {}),

@@ -65,9 +65,11 @@ def col2im(
     strides: Ints | None = None,
 ) -> Value:
     shape = image_shape.fact.static_shape
-    if shape is None or len(shape) != 1 or shape[0] > MOST_AXES:
-        raise build.refuse(f"how many axes its images have is unknown: {image_shape.fact}")
+    if shape is None or len(shape) != 1 or not 1 <= shape[0] <= MOST_AXES:
+        raise build.refuse(f"its images have {image_shape.fact} axes, between 1 and {MOST_AXES} can be translated")
     axes = shape[0]
+    if any(len(numbers) != axes for numbers in (strides, dilations) if numbers):
+        raise ValueError(f"strides are {strides}, dilations {dilations}; images of {axes} axes need {axes} of each")
     if pads is not None and len(pads) != 2 * axes:
         raise ValueError(f"pads has {len(pads)} numbers, images of {axes} axes need {2 * axes}")
     ahead, behind = (pads[:axes], pads[axes:]) if pads else ((0,) * axes, (0,) * axes)

@@ -12,6 +12,7 @@ from modelbuild.frontends.onnx.shapes import as_list, as_scalar, converted, exte
 from modelbuild.frontends.source import SparseTensor
 from modelbuild.graph import Value
 from modelbuild.tensor.dtype import ElementType
+from modelbuild.tensor.shape import decide_equal
 from modelbuild.tensor.storage import Tensor
 
 
@@ -68,6 +69,10 @@ def eye_like(build: Build, x: Value, *, dtype: int | None = None, k: int = 0) ->
 @onnx.op("OneHot", since=9)
 def one_hot(build: Build, indices: Value, depth: Value, values: Value, *, axis: int = -1) -> Value:
     """OpenVINO leaves negative indices off, ONNX counts them from the end."""
+    if values.fact.shape is not None and (
+        len(values.fact.shape) != 1 or decide_equal(values.fact.shape[0], 2) is False
+    ):
+        raise ValueError(f"values are {values.fact}, two numbers expected: off and on")
     count = as_scalar(build, converted(build, depth, ElementType.i64))
     places = converted(build, indices, ElementType.i64)
     negative = build(ops.Less(), places, build.scalar(0))

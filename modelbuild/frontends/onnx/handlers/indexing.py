@@ -5,9 +5,10 @@ from __future__ import annotations
 from modelbuild import ops
 from modelbuild.frontends.handlers import Build
 from modelbuild.frontends.onnx.registry import onnx
-from modelbuild.frontends.onnx.shapes import extent_of, shape_of
+from modelbuild.frontends.onnx.shapes import extent_of, extents, shape_of
 from modelbuild.graph import Value
 from modelbuild.tensor.dtype import ElementType
+from modelbuild.tensor.shape import decide_less
 
 _REDUCTIONS = {"add": "sum", "mul": "prod", "min": "min", "max": "max"}
 
@@ -19,6 +20,14 @@ def gather(build: Build, data: Value, indices: Value, *, axis: int = 0) -> Value
 
 @onnx.op("GatherElements", since=11)
 def gather_elements(build: Build, data: Value, indices: Value, *, axis: int = 0) -> Value:
+    """Indices may end before the data do, on the other axes; the operation wants what they reach only."""
+    own, wanted = data.fact.shape or (), indices.fact.shape or ()
+    if len(own) == len(wanted):
+        at = build.axis(axis, len(own))
+        shorter = [i for i, (d, w) in enumerate(zip(own, wanted, strict=True)) if i != at and decide_less(w, d)]
+        if shorter:
+            none, ones = build.ints(*[0] * len(shorter)), build.ints(*[1] * len(shorter))
+            data = build(ops.Slice(), data, none, extents(build, indices, *shorter), ones, build.ints(*shorter))
     return build(ops.GatherElements(axis), data, indices)
 
 

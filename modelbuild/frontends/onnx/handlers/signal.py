@@ -198,6 +198,10 @@ def _samples(length: Value | None, default: Dim) -> Dim | None:
 def _dft_of_runtime(
     build: Build, x: Value, length: Value | None, axis: Value, *, inverse: bool, onesided: bool
 ) -> Value:
+    if x.fact.dtype is ElementType.f64:
+        single = converted(build, x, ElementType.f32)
+        made = _dft_of_runtime(build, single, length, axis, inverse=inverse, onesided=onesided)
+        return converted(build, made, ElementType.f64)
     last = build.ints(-1)
     where = [axis] if length is None else [axis, as_list(build, converted(build, length, ElementType.i64))]
     if onesided and inverse:
