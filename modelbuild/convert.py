@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from modelbuild.collector import collector_paused
 from modelbuild.errors import UsageError
@@ -24,6 +25,14 @@ from modelbuild.tensor.dtype import ElementType
 if TYPE_CHECKING:
     from modelbuild.ir import Written
     from modelbuild.manifest.model import Transform
+
+
+Told: TypeAlias = Literal["step", "note", "rule"]
+Tell: TypeAlias = Callable[[Told, str], object]
+
+
+def untold(_: Told, __: str) -> None:
+    """Tell nobody."""
 
 
 @collector_paused()
@@ -47,6 +56,7 @@ def convert_model(
     transform: Transform | None = None,
     extensions: Sequence[str | Path] = (),
     phases: Sequence[str] = DEFAULT,
+    tell: Tell = untold,
 ) -> Graph:
     """Convert a model file to an optimised graph. What is said of an input without its name is of the only one.
 
@@ -64,12 +74,13 @@ def convert_model(
     ``scale_values`` (or by ``scale`` in all inputs): one number, or one a channel.
 
     ``transform`` makes states variables, or takes out channels of zeros. ``extensions`` are Python files with
-    operations, handlers and rules of your own.
+    operations, handlers and rules of your own. ``tell`` hears of each step, of what a person should know, and of rules.
 
     Raises :class:`SourceError` for a file that is not a model, :class:`UnsupportedModel` with all operators that have
     no translation, :class:`UsageError` for an option that does not fit the model, :class:`BuildError` for a shape that
     is not static though it was to be.
     """
+    tell("step", "read")
     model = read_source(Path(source))
     specs = specified(
         model,
@@ -90,13 +101,19 @@ def convert_model(
         raise UsageError("batch and input_shape exclude each other: write the batch into the shape")
     with extended([Path(path) for path in extensions]) as modules:
         further = rules_of(modules)
+        tell("step", "translate")
         graph = load(model, specs, output or (), order=input or (), batch=batch)
-        optimize(graph, phases, further)
+        tell("step", "optimize")
+        traces = [optimize(graph, phases, further)]
         if transform:
-            apply_transform(graph, transform)
-            optimize(graph, phases, further)
+            tell("step", "transform")
+            traces += [apply_transform(graph, transform), optimize(graph, phases, further)]
+    for event in chain.from_iterable(trace.events.values() for trace in traces):
+        tell("rule", str(event))
     if static_shape:
         fit(graph, Limits(static_shapes=True), Trace())
+    for note in graph.notes:
+        tell("note", note)
     return graph
 
 

@@ -86,6 +86,17 @@ def test_what_can_go_into_the_filters_is_there(tmp_path: Path, pads: int, left: 
     assert [type(node.op).__name__ for node in graph.nodes()] == ["Parameter", *left, "Relu"]
 
 
+@pytest.mark.parametrize(("pads", "mean"), [(0, True), (1, False)])
+def test_a_person_is_told_what_went_into_the_filters(tmp_path: Path, pads: int, mean: bool) -> None:
+    model = pictures.write(tmp_path / "m.onnx", pads=pads)
+    graph = convert_model(model, mean_values=MEAN, scale_values=SCALE, reverse_input_channels=True)
+    assert [note.partition(" of an input")[0] for note in graph.notes] == [
+        "the order",
+        *(["the mean"] if mean else []),
+        "the scale",
+    ]
+
+
 def test_bytes_with_the_channels_last_are_taken(model: Path) -> None:
     image = IMAGE.astype(np.uint8).transpose(0, 2, 3, 1)
     options: dict[str, Any] = {"mean_values": MEAN, "scale_values": SCALE, "reverse_input_channels": True}

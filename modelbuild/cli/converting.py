@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
@@ -17,6 +17,14 @@ if TYPE_CHECKING:
     from modelbuild.frontends.source import SourceModel
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+_LEVELS: Final[dict[str, frozenset[str]]] = {
+    **dict.fromkeys(["CRITICAL", "ERROR"], frozenset()),
+    **dict.fromkeys(["WARN", "WARNING"], frozenset({"note"})),
+    "INFO": frozenset({"note", "step"}),
+    **dict.fromkeys(["DEBUG", "NOTSET"], frozenset({"note", "step", "rule"})),
+}
+"""What is told beside errors."""
 
 _SHARED = (
     click.option("--input", "input_", metavar="NAME[SHAPE]{TYPE}->VALUE,…", help="All inputs, in order; cuts there."),
@@ -44,6 +52,14 @@ _SHARED = (
         is_flag=False,
         flag_value=True,
         help="Store weights in half precision, which is what is done unless this is False.",
+    ),
+    click.option("--silent", type=bool, is_flag=False, flag_value=True, help="Say nothing but errors."),
+    click.option("--progress", is_flag=True, help="Say on stderr what is being done."),
+    click.option(
+        "--log_level",
+        type=click.Choice(list(_LEVELS), case_sensitive=False),
+        default="ERROR",
+        help="What to say on stderr: WARNING: what a person should know; INFO: each step too; DEBUG: each rule too.",
     ),
     click.option("-n", "--model_name", help="What the files are called; otherwise as the model."),
     click.option(
@@ -97,9 +113,6 @@ def _without_effect(*names: str, **kind: Any) -> Callable[[F], F]:
 @click.option("-m", "-w", "--input_model", "model", type=click.Path(path_type=Path), required=True, help="The model.")
 @click.option("--explain", is_flag=True, help="Print the entry of a manifest that says the same; convert nothing.")
 @click.option("--framework", type=click.Choice(["onnx"]), expose_value=False, hidden=True)
-@_without_effect("--silent", type=bool, is_flag=False, flag_value=True)
-@_without_effect("--log_level")
-@_without_effect("--progress", is_flag=True)
 @_without_effect("--stream_output", is_flag=True)
 @_without_effect("--use_new_frontend", is_flag=True)
 @_without_effect("--use_legacy_frontend", is_flag=True)
@@ -134,9 +147,16 @@ class _Conversion:
         from modelbuild.convert import convert_model, save_model
 
         path = self.given["output_dir"] / f"{self.name}.xml"
-        written = save_model(convert_model(self.model, **self.options()), path, precision=self.precision)
-        click.echo(f"{path}  {written.xml_size} bytes")
-        click.echo(f"{path.with_suffix('.bin')}  {written.bin_size} bytes")
+        graph = convert_model(self.model, **self.options(), tell=self._tell)
+        self._tell("step", "write")
+        written = save_model(graph, path, precision=self.precision)
+        if not self.given["silent"]:
+            click.echo(f"{path}  {written.xml_size} bytes")
+            click.echo(f"{path.with_suffix('.bin')}  {written.bin_size} bytes")
+
+    def _tell(self, what: str, text: str) -> None:
+        if what in _LEVELS[self.given["log_level"]] or (what == "step" and self.given["progress"]):
+            click.echo(f"{what:4}  {text}", err=True)
 
     def options(self) -> dict[str, Any]:
         """What ``convert_model`` is told."""

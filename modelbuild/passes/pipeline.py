@@ -40,6 +40,7 @@ def normalize(graph: Graph, trace: Trace, further: tuple[Rule, ...] = ()) -> Non
 def fuse(graph: Graph, trace: Trace, further: tuple[Rule, ...] = ()) -> None:
     """Constants that weights can take in go into the weights."""
     apply((*FUSE, *further), graph, trace)
+    graph.notes += (note for note in preparation.notes(trace) if note not in graph.notes)
 
 
 def legalize(graph: Graph, trace: Trace, further: tuple[Rule, ...] = ()) -> None:

@@ -72,7 +72,12 @@ _TYPES: Final = {
 
 
 def reads_operation(operator: str, version: str) -> Release:
-    """Since when the runtime reads an operation, given its type and version in the IR (``opset13``)."""
+    """Since when the runtime reads an operation, given its type and version in the IR (``opset13``).
+
+    One of a user's own (``extension``) is read by every runtime that has its library.
+    """
+    if not version.startswith("opset"):
+        return OLDEST
     opset = int(version.removeprefix("opset"))
     return _APART.get((opset, operator)) or _OPSETS.get(opset, OLDEST)
 

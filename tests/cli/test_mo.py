@@ -119,6 +119,23 @@ def test_a_transform_is_explained(model: Path, capsys: Capture, text: str, meant
     assert load(Path("models.yaml")).models["m"].transform == meant
 
 
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("", []),
+        ("--progress", ["step", "step", "step", "step"]),
+        ("--log_level WARNING", ["note"]),
+        ("--log_level INFO", ["step", "step", "step", "note", "step"]),
+        ("--log_level debug --silent", ["step", "step", "step", "rule", "note", "step"]),
+    ],
+)
+def test_as_much_is_said_as_is_asked(model: Path, capsys: Capture, line: str, told: list[str]) -> None:
+    assert run(["mo", "-m", "m.onnx", "--scale", "255", *line.split()]) == 0
+    said = capsys.readouterr()
+    assert [text.split()[0] for text in said.err.splitlines()] == told
+    assert bool(said.out) is ("--silent" not in line)
+
+
 def test_explaining_converts_nothing(model: Path) -> None:
     assert run(["mo", "-m", "m.onnx", "--explain"]) == 0
     assert not Path("m.xml").exists()

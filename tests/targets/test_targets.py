@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from modelbuild.targets import BUILT_IN, Precision, Target, device
+from modelbuild.targets.release import OLDEST, reads_operation
 
 
 @pytest.mark.parametrize(
@@ -76,3 +77,7 @@ def test_a_precision_that_is_not_built_is_refused(text: str, message: str) -> No
     with pytest.raises(ValueError, match="precision") as caught:
         Precision(text)
     assert str(caught.value) == message
+
+
+def test_an_operation_of_a_user_s_own_is_new_to_no_release() -> None:
+    assert reads_operation("Fancy", "extension") == OLDEST

@@ -16,7 +16,7 @@ from modelbuild.graph import Node, Value
 from modelbuild.graph.structure import Parameter
 from modelbuild.ops.convolution import Padding, Window
 from modelbuild.passes.fuse.scale import per_channel, scale_axes
-from modelbuild.rewrite import Match, Rewriter, Rule, Skip, anything, constant, of, rule, scalar
+from modelbuild.rewrite import Match, Rewriter, Rule, Skip, Trace, anything, constant, of, rule, scalar
 from modelbuild.tensor.dtype import Array, ElementType
 from modelbuild.tensor.storage import InMemory, Tensor
 
@@ -148,10 +148,18 @@ def _as_before(g: Rewriter, m: Match, content: Tensor) -> Value:
     return made
 
 
-RULES = (
-    _scale(ops.Multiply, "*"),
-    _scale(ops.Divide, "/"),
-    shift_output_instead,
-    shift_before_reordering,
-    reorder_filters_instead,
-)
+_MULTIPLY, _DIVIDE = _scale(ops.Multiply, "*"), _scale(ops.Divide, "/")
+
+RULES = (_MULTIPLY, _DIVIDE, shift_output_instead, shift_before_reordering, reorder_filters_instead)
+
+_DONE: Final = {
+    reorder_filters_instead.name: "the order of an input's channels is in the filters of the convolution behind it",
+    shift_output_instead.name: "the mean of an input is in the shift of the convolution behind it",
+    _MULTIPLY.name: "the scale of an input is in the filters of the convolution behind it",
+    _DIVIDE.name: "the scale of an input is in the filters of the convolution behind it",
+}
+
+
+def notes(trace: Trace) -> tuple[str, ...]:
+    """What became of the preparation of inputs, for a person."""
+    return tuple(dict.fromkeys(told for rule, told in _DONE.items() if trace.count(rule)))
