@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
+from modelbuild import __version__
 from modelbuild.cli import optimizer
 from modelbuild.errors import UsageError
 from modelbuild.targets import Precision
@@ -105,22 +106,44 @@ class _Optimizer(click.Command):
         return super().parse_args(ctx, args)
 
 
-def _without_effect(*names: str, **kind: Any) -> Callable[[F], F]:
-    return click.option(*names, expose_value=False, hidden=True, **kind)
+def _idle_options(command: F) -> F:
+    """What is taken and changes nothing; whoever gives it is told so."""
+    for name, why in optimizer.IDLE.items():
+
+        def tell(_: click.Context, option: click.Parameter, value: object, why: str = why) -> None:
+            if value:
+                click.echo(f"note  --{option.name} changes nothing: {why}", err=True)
+
+        is_flag = name != "finegrain_fusing"
+        command = click.option(f"--{name}", is_flag=is_flag, expose_value=False, hidden=True, callback=tell)(command)
+    return command
 
 
 @click.command("mo", cls=_Optimizer)
 @click.option("-m", "-w", "--input_model", "model", type=click.Path(path_type=Path), required=True, help="The model.")
 @click.option("--explain", is_flag=True, help="Print the entry of a manifest that says the same; convert nothing.")
 @click.option("--framework", type=click.Choice(["onnx"]), expose_value=False, hidden=True)
-@_without_effect("--stream_output", is_flag=True)
-@_without_effect("--use_new_frontend", is_flag=True)
-@_without_effect("--use_legacy_frontend", is_flag=True)
-@_without_effect("--share_weights", is_flag=True)
+@click.version_option(__version__, prog_name="modelbuild")
+@click.option("--data_type", type=click.Choice(["FP16", "FP32", "half", "float"], case_sensitive=False), hidden=True)
+@click.option("--disable_weights_compression", is_flag=True, hidden=True)
+@_idle_options
 @_shared_options
-def mo_command(*, model: Path, explain: bool, compress_to_fp16: bool | None, **given: Any) -> None:
-    """Convert a model by a command line written for the Model Optimizer of OpenVINO 2023.3."""
-    conversion = _Conversion(model, given, _stored(compress_to_fp16))
+def mo_command(
+    *,
+    model: Path,
+    explain: bool,
+    compress_to_fp16: bool | None,
+    data_type: str | None,
+    disable_weights_compression: bool,
+    **given: Any,
+) -> None:
+    """Convert a model by a command line written for the Model Optimizer of OpenVINO 2023.3, or before."""
+    full = disable_weights_compression or data_type in {"FP32", "float"}
+    if compress_to_fp16 is not None and (data_type or disable_weights_compression):
+        raise UsageError(
+            "--compress_to_fp16 stands for --data_type and --disable_weights_compression; give one of them"
+        )
+    conversion = _Conversion(model, given, _stored(False if full else compress_to_fp16))
     if explain:
         click.echo(conversion.explanation(), nl=False)
     else:

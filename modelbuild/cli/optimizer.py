@@ -18,18 +18,29 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Number = int | float
 
-REPLACED: Final = {
-    "caffe_parser_path": "Caffe's models are not read yet",
-    "counts": "Kaldi's models are not read yet",
-    "data_type": "it became --compress_to_fp16",
+IDLE: Final = {
     "disable_fusing": "the runtime fuses when it compiles",
     "disable_gfusing": "the runtime fuses when it compiles",
     "disable_nhwc_to_nchw": "nothing is moved that --layout does not say",
     "disable_resnet_optimization": "there is no such rewrite",
-    "disable_weights_compression": "it became --compress_to_fp16=False",
     "enable_concat_optimization": "there is no such rewrite",
-    "example_input": "it is for models of PyTorch, which are not read",
     "finegrain_fusing": "the runtime fuses when it compiles",
+    "keep_shape_ops": "operations on shapes stay where the shapes are open",
+    "legacy_ir_generation": "there is one way to write an IR",
+    "share_weights": "weights are never copied before they are written",
+    "stream_output": "give --progress to see what is being done",
+    "use_legacy_frontend": "there is one front end for each framework",
+    "use_new_frontend": "there is one front end for each framework",
+}
+"""Options of the Model Optimizer, now and before, that are taken and change nothing, and why."""
+
+REPLACED: Final = {
+    "caffe_parser_path": "Caffe's models are not read yet",
+    "counts": "Kaldi's models are not read yet",
+    "disable_omitting_optional": "Caffe's models are not read yet",
+    "enable_flattening_nested_params": "Caffe's models are not read yet",
+    "enable_ssd_gluoncv": "MXNet's models are not read yet",
+    "example_input": "it is for models of PyTorch, which are not read",
     "generate_deprecated_IR_V7": "version 11 is written, which every runtime since 2022.1 reads",
     "input_checkpoint": "TensorFlow's models are not read yet",
     "input_meta_graph": "TensorFlow's models are not read yet",
@@ -37,17 +48,19 @@ REPLACED: Final = {
     "input_proto": "Caffe's models are not read yet",
     "input_symbol": "MXNet's models are not read yet",
     "k": "Caffe's models are not read yet",
-    "keep_shape_ops": "operations on shapes stay where the shapes are open",
-    "legacy_ir_generation": "there is one way to write an IR",
     "legacy_mxnet_model": "MXNet's models are not read yet",
     "mean_file": "give one number a channel with --mean_values",
     "mean_file_offsets": "give one number a channel with --mean_values",
     "move_to_preprocess": "the old 'pre-process' section is not written; means and scales are operations",
     "nd_prefix_name": "MXNet's models are not read yet",
+    "pretrained_model_name": "MXNet's models are not read yet",
     "remove_memory": "Kaldi's models are not read yet",
     "remove_output_softmax": "Kaldi's models are not read yet",
+    "save_params_from_nd": "MXNet's models are not read yet",
     "saved_model_dir": "TensorFlow's models are not read yet",
     "saved_model_tags": "TensorFlow's models are not read yet",
+    "tensorboard_logdir": "TensorFlow's models are not read yet",
+    "tensorflow_custom_layer_libraries": "TensorFlow's models are not read yet",
     "tensorflow_custom_operations_config_update": "TensorFlow's models are not read yet",
     "tensorflow_object_detection_api_pipeline_config": "TensorFlow's models are not read yet",
     "tensorflow_use_custom_operations_config": "TensorFlow's models are not read yet",

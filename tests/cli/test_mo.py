@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from pictures import MEAN, SCALE, convolved
 
 from modelbuild.cli import optimizer, run
+from modelbuild.cli.converting import mo_command
 from modelbuild.errors import UsageError
 from modelbuild.frontends.load import read_source
 from modelbuild.manifest import load
@@ -139,6 +141,42 @@ def test_as_much_is_said_as_is_asked(model: Path, capsys: Capture, line: str, to
 def test_explaining_converts_nothing(model: Path) -> None:
     assert run(["mo", "-m", "m.onnx", "--explain"]) == 0
     assert not Path("m.xml").exists()
+
+
+@pytest.mark.parametrize("option", sorted(optimizer.IDLE))
+def test_an_option_that_changes_nothing_is_taken_and_told(model: Path, capsys: Capture, option: str) -> None:
+    value = ["x"] if option == "finegrain_fusing" else []
+    assert run(["mo", "-m", "m.onnx", f"--{option}", *value]) == 0
+    assert f"--{option} changes nothing: {optimizer.IDLE[option]}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("line", "precision"),
+    [
+        ("--data_type FP16", "FP16"),
+        ("--data_type half", "FP16"),
+        ("--data_type float", "FP32"),
+        ("--data_type fp32", "FP32"),
+        ("--disable_weights_compression", "FP32"),
+    ],
+)
+def test_a_precision_is_known_by_its_older_names(model: Path, capsys: Capture, line: str, precision: str) -> None:
+    assert run(["mo", "-m", "m.onnx", "--explain", *line.split()]) == 0
+    assert f"precisions: [{precision}]" in capsys.readouterr().out
+
+
+def test_the_guide_speaks_of_every_option() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "model-optimizer.md").read_text()
+    told = {
+        name
+        for line in text.splitlines()
+        if line.startswith("| `")
+        for name in re.findall(r"`(\w+)`", line.split(" | ")[0])
+    }
+    taken = {
+        option.lstrip("-") for parameter in mo_command.params for option in parameter.opts if option.startswith("--")
+    }
+    assert told == taken - {"explain"} | {"help"} | set(optimizer.REPLACED)
 
 
 @pytest.mark.parametrize("option", sorted(optimizer.REPLACED))
