@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelbuild import amounts
-from modelbuild.errors import BuildError, EnvironmentTrouble
+from modelbuild.errors import BuildError, CheckFailed, EnvironmentTrouble
 from modelbuild.memo import Memo
 from modelbuild.project import delivery, stamp
 from modelbuild.project.ledger import Ledger
@@ -26,7 +26,7 @@ from modelbuild.stages.event import unheard
 from modelbuild.stages.history import History
 from modelbuild.stages.key import Code
 from modelbuild.stages.look import Look
-from modelbuild.stages.names import LATENCY, PROOF, SUMMARY, TRACE
+from modelbuild.stages.names import BIN, LATENCY, PROOF, SUMMARY, TRACE, XML
 from modelbuild.store import LocalStore
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from modelbuild.manifest import Manifest, Model, Variant
     from modelbuild.plan import Artifact
     from modelbuild.project.delivery import Delivery
+    from modelbuild.project.entries import Measured
     from modelbuild.stages import Answer, Forecast, Job, Listener
     from modelbuild.stages.pool import Pool
 
@@ -254,9 +255,15 @@ class Checkout:
         build = self._build if is_alone else self._pooled(artifact)
         look = self._look_at(variant.model)
         with self._hearing() as heard:
-            answers = {
-                job.stage.name: build.ensure(job, timeout=timeout, look=look) for job in self._before_delivery(artifact)
-            }
+            try:
+                answers = {
+                    job.stage.name: build.ensure(job, timeout=timeout, look=look)
+                    for job in self._before_delivery(artifact)
+                }
+            except CheckFailed:
+                pair = build.ensure(artifact.emit, look=look)
+                self.reporting.reject(variant, self._measured(artifact, build, look, pair))
+                raise
             answers["package"] = build.deliver(
                 artifact.package, artifact.files, self.folder(variant), timeout=timeout, look=look
             )
@@ -338,17 +345,22 @@ class Checkout:
             variant,
             entries.source_of(model, plan.framework(model), artifact.sources),
             package,
+            self._measured(artifact, build, look, package),
             summary=build.content(artifact.describe, SUMMARY, look=look),
-            proof=build.content(artifact.prove, PROOF, look=look) if self.can_prove else None,
-            latency=self._latency(artifact, build, look),
             trail=[step for job in self._jobs(artifact) for step in self._build.trail(job, look)],
         )
         return self.reporting.note(variant, said)
 
-    def _latency(self, artifact: Artifact, build: Build, look: Look) -> bytes | None:
-        if artifact.measure not in self._before_delivery(artifact):
-            return None
-        return build.content(artifact.measure, LATENCY, look=look)
+    def _measured(self, artifact: Artifact, build: Build, look: Look, pair: Answer) -> Measured:
+        """``pair`` is the answer that has the two files of the IR."""
+        from modelbuild.project.entries import Measured
+
+        asked = self._before_delivery(artifact)
+        return Measured(
+            sum(pair.blob(name).size for name in (XML, BIN)),
+            build.content(artifact.prove, PROOF, look=look) if artifact.prove in asked else None,
+            build.content(artifact.measure, LATENCY, look=look) if artifact.measure in asked else None,
+        )
 
     # ---- builds ----
 

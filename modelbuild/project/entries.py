@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from modelbuild.stages import Answer, Job
     from modelbuild.store import Record
 
-_UNPROVED = "not proved: openvino and onnxruntime are not both installed"
+_NO_RUNTIMES = "openvino and onnxruntime are not both installed"
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -31,19 +32,26 @@ class Entry(msgspec.Struct, frozen=True):
 _DECODER = msgspec.json.Decoder(Entry)
 
 
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """The bytes of a pair, and what the stages ``prove`` and ``measure`` gave, as far as they could be asked."""
+
+    pair: int
+    proof: bytes | None
+    latency: bytes | None
+
+
 def entry(
     variant: Variant,
     source: Source,
     package: Answer,
+    measured: Measured,
     *,
     summary: bytes,
-    proof: bytes | None,
-    latency: bytes | None,
     trail: Iterable[tuple[Job, Record]],
 ) -> Entry:
-    """``summary``, ``proof`` and ``latency`` are what those stages gave; ``trail`` all that led there."""
+    """``summary`` is what ``describe`` gave; ``trail`` all that led there."""
     counted = msgspec.json.decode(summary, type=Summary)
-    measured, notes = (None, (_UNPROVED,)) if proof is None else _proof(proof)
     blobs = {name.replace("model", variant.model): output.blob for name, output in package.record.outputs.items()}
     artifact = _artifact(
         variant,
@@ -51,10 +59,8 @@ def entry(
         files={name: File(sha256=blob.sha256, bytes=blob.size) for name, blob in sorted(blobs.items())},
         summary=counted,
         stages=tuple(_stages(trail)),
-        pair=sum(blob.size for name, blob in blobs.items() if name.endswith((".xml", ".bin"))),
-        proof=measured,
-        latencies=_latencies(latency),
-        notes=(*counted.notes, *notes),
+        notes=(*counted.notes, *_why_unproved(measured.proof)),
+        **_measurements(measured),
     )
     return Entry(artifact, source)
 
@@ -71,8 +77,10 @@ def decode(note: bytes) -> Entry | None:
         return None
 
 
-def failed(variant: Variant, errors: Sequence[str]) -> Artifact:
-    return _artifact(variant, status="failed", errors=tuple(errors))
+def failed(variant: Variant, errors: Sequence[str], measured: Measured | None = None) -> Artifact:
+    """``measured`` is known where an artifact was made, but exceeds a limit."""
+    known = {} if measured is None else _measurements(measured)
+    return _artifact(variant, status="failed", errors=tuple(errors), **known)
 
 
 def source_of(model: Model, framework: str, files: Sequence[FetchedFile]) -> Source:
@@ -82,6 +90,7 @@ def source_of(model: Model, framework: str, files: Sequence[FetchedFile]) -> Sou
         files={file.name: File(sha256=file.sha256, bytes=file.path.stat().st_size) for file in files},
         license=model.license,
         tags=model.tags,
+        limits=_limits(model),
     )
 
 
@@ -101,13 +110,18 @@ def _stages(trail: Iterable[tuple[Job, Record]]) -> Iterator[Stage]:
             yield Stage(name=job.stage.name, seconds=record.seconds)
 
 
-def _proof(content: bytes) -> tuple[Proof | None, tuple[str, ...]]:
-    said: dict[str, Any] = json.loads(content)
-    if not said["proved"]:
-        return None, (f"not proved: {said['why']}",)
-    return Proof.read(said, against="onnxruntime"), ()
+def _measurements(measured: Measured) -> dict[str, Any]:
+    """The fields of an artifact that say how good it is."""
+    proof = None if measured.proof is None else Proof.read(json.loads(measured.proof), against="onnxruntime")
+    latency = None if measured.latency is None else Latency.read(json.loads(measured.latency))
+    return {"pair": measured.pair, "proof": proof, "latencies": () if latency is None else (latency,)}
 
 
-def _latencies(content: bytes | None) -> tuple[Latency, ...]:
-    found = None if content is None else Latency.read(json.loads(content))
-    return () if found is None else (found,)
+def _why_unproved(proof: bytes | None) -> tuple[str, ...]:
+    said: dict[str, Any] = {"proved": False} if proof is None else json.loads(proof)
+    return () if said["proved"] else (f"not proved: {said.get('why', _NO_RUNTIMES)}",)
+
+
+def _limits(model: Model) -> dict[str, float]:
+    plain = {} if model.check is None else model.check.plain
+    return {name: limit for name, limit in plain.items() if limit is not None}

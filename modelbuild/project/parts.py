@@ -16,13 +16,14 @@ class Part(msgspec.Struct, frozen=True):
 
     said: str
     artifacts: str
+    choices: str
     source: str
     row: str
     facts: Facts
 
     @property
     def lines(self) -> Lines:
-        return Lines(self.artifacts.encode(), self.source.encode())
+        return Lines(self.artifacts.encode(), self.choices.encode(), self.source.encode())
 
     @property
     def markup(self) -> Markup:
@@ -38,6 +39,7 @@ def part(said: str, model: str, source: Source, artifacts: Sequence[Artifact], c
     return Part(
         said,
         lines.artifacts.decode(),
+        lines.choices.decode(),
         lines.source.decode(),
         str(row(model, source, ordered, columns)),
         Facts.of(ordered),

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from modelbuild.digest import Plain
     from modelbuild.manifest import Manifest, Model, Variant
     from modelbuild.memo import Memo
-    from modelbuild.project.entries import Entry
+    from modelbuild.project.entries import Entry, Measured
     from modelbuild.project.parts import Part
     from modelbuild.project.stamp import Stamps
     from modelbuild.report.page import Column
@@ -42,6 +42,7 @@ class Reporting:
         self._code = code
         self._ledger = Ledger(cache / "entries")
         self._parts = Ledger(cache / "parts", slack=_SLACK)
+        self._rejected: dict[Variant, Measured] = {}
 
     # ---- of one artifact ----
 
@@ -62,6 +63,10 @@ class Reporting:
         note = entries.encode(said)
         self._ledger.write(delivery.place(variant), note)
         return digest.check_sum(note)
+
+    def reject(self, variant: Variant, measured: Measured) -> None:
+        """Remember for the next report what was measured of an artifact that exceeds a limit."""
+        self._rejected[variant] = measured
 
     def forget(self, variant: Variant) -> None:
         self._ledger.forget(delivery.place(variant))
@@ -115,7 +120,11 @@ class Reporting:
                 "code": self._code_now(),
                 "columns": [(*column,) for column in columns],
                 "entries": {str(variant): entry for variant, entry in noted.items()},
-                "failures": {str(variant): (*failures[variant],) for variant in asked if variant in failures},
+                "failures": {
+                    str(variant): (*failures[variant], repr(self._rejected.get(variant)))
+                    for variant in asked
+                    if variant in failures
+                },
             }
         )
         kept = parts.decode(self._parts.read(model.id))
@@ -127,7 +136,11 @@ class Reporting:
             if variant not in failures and (entry := self.noted(variant)) is not None
         }
         artifacts = [entry.artifact for entry in found.values()]
-        artifacts += [entries.failed(variant, failures[variant]) for variant in asked if variant in failures]
+        artifacts += [
+            entries.failed(variant, failures[variant], self._rejected.get(variant))
+            for variant in asked
+            if variant in failures
+        ]
         if not artifacts:
             return None
         sources = [entry.source for entry in found.values()]

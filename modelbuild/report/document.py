@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -10,6 +11,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from modelbuild.errors import SourceError
+from modelbuild.report.choice import Choice, Limits, choices
 from modelbuild.report.proof import Latency, Proof
 from modelbuild.report.summary import Natural, Summary
 
@@ -37,6 +39,7 @@ class Source(_Entry, frozen=True, kw_only=True):
     files: Annotated[dict[str, File], Meta(description="by name, relative to the model's own file")]
     license: str | None = None
     tags: tuple[str, ...] = ()
+    limits: Limits = {}
 
 
 class Stage(_Entry, frozen=True, kw_only=True):
@@ -79,6 +82,7 @@ class Report(_Entry, frozen=True, kw_only=True):
     format: Literal[1] = FORMAT
     sources: Annotated[dict[str, Source], Meta(description="by model")]
     artifacts: tuple[Artifact, ...]
+    choices: Annotated[tuple[Choice, ...], Meta(description="by model and target")] = ()
 
 
 SHIPPED = Path(__file__).with_name("report.schema.json")
@@ -89,20 +93,26 @@ def document(artifacts: Iterable[Artifact], sources: Mapping[str, Source]) -> Re
     ordered = sorted(artifacts, key=lambda artifact: (artifact.model, *artifact.variant))
     if strangers := sorted({artifact.model for artifact in ordered} - sources.keys()):
         raise ValueError(f"artifacts of models without a source: {', '.join(strangers)}")
-    return Report(sources=dict(sorted(sources.items())), artifacts=tuple(ordered))
+    by_model = groupby(ordered, key=lambda artifact: artifact.model)
+    chosen = [choice for name, found in by_model for choice in choices(found, sources[name].limits)]
+    return Report(sources=dict(sorted(sources.items())), artifacts=tuple(ordered), choices=tuple(chosen))
 
 
 class Lines(NamedTuple):
     """What one model gives to the text of a report, without the commas between models."""
 
     artifacts: bytes
+    choices: bytes
     source: bytes
 
     @classmethod
-    def of(cls, model: str, source: Source, artifacts: Iterable[Artifact]) -> Lines:
+    def of(cls, model: str, source: Source, artifacts: Sequence[Artifact]) -> Lines:
         """``artifacts`` in their order."""
-        listed = b",\n".join(b"    " + _indented(artifact) for artifact in artifacts)
-        return cls(listed, b"    %s: %s" % (msgspec.json.encode(model), _indented(source)))
+        return cls(
+            _listed(artifacts),
+            _listed(choices(artifacts, source.limits)),
+            b"    %s: %s" % (msgspec.json.encode(model), _indented(source)),
+        )
 
 
 def encode(report: Report) -> bytes:
@@ -117,11 +127,17 @@ def joined(models: Sequence[Lines]) -> bytes:
     """The text of a report of ``models``, in the order of their names."""
     artifacts = b",\n".join([lines.artifacts for lines in models if lines.artifacts])
     sources = b",\n".join([lines.source for lines in models])
-    return b'{\n  "artifacts": %s,\n  "format": %d,\n  "sources": %s\n}\n' % (
+    chosen = b",\n".join([lines.choices for lines in models if lines.choices])
+    return b'{\n  "artifacts": %s,\n  "choices": %s,\n  "format": %d,\n  "sources": %s\n}\n' % (
         b"[\n%s\n  ]" % artifacts if artifacts else b"[]",
+        b"[\n%s\n  ]" % chosen if chosen else b"[]",
         FORMAT,
         b"{\n%s\n  }" % sources if sources else b"{}",
     )
+
+
+def _listed(said: Iterable[Struct]) -> bytes:
+    return b",\n".join(b"    " + _indented(one) for one in said)
 
 
 def _indented(said: Struct) -> bytes:

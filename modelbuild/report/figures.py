@@ -25,6 +25,16 @@ def seconds(time: float) -> str:
     return f"{time:.2f} s" if time < 100 else f"{time:,.0f} s"
 
 
+def milliseconds(time: float) -> str:
+    """``0.47 ms``"""
+    return f"{time:.0f} ms" if time >= 99.95 or not time else f"{time:.1f} ms" if time >= 9.995 else f"{time:.2f} ms"
+
+
+def percent(part: float) -> str:
+    """``25 %``; only what is all is 100."""
+    return "100 %" if part == 1 else f"{min(100 * part, 99.9):.{0 if part < 0.98 else 1}f} %"
+
+
 def difference(number: float | None) -> str:
     """``1.2e-06``"""
     return "not a number" if number is None else f"{number:.1e}" if number else "0"

@@ -23,7 +23,7 @@ def markup(*content: Content) -> Markup:
     return Markup("".join([_written(piece) for piece in content]))
 
 
-def element(name: str, /, *content: Content, **attributes: str | int | None) -> Markup:
+def element(name: str, /, *content: Content, **attributes: str | float | None) -> Markup:
     """``<name attribute="…">content</name>``; None leaves an attribute out, ``class_`` and ``data_x`` come out right.
 
     The content of ``script`` and ``style`` must be markup: browsers take it as it is.
@@ -34,7 +34,7 @@ def element(name: str, /, *content: Content, **attributes: str | int | None) -> 
     return Markup(f"<{name}{given}>{''.join([_written(piece) for piece in content])}</{name}>")
 
 
-def _attribute(key: str, value: str | int) -> str:
+def _attribute(key: str, value: str | float) -> str:
     return f' {key.strip("_").replace("_", "-")}="{escape(str(value))}"'
 
 

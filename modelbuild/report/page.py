@@ -8,16 +8,20 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from modelbuild.report.choice import choices
+from modelbuild.report.comparison import comparison
 from modelbuild.report.figures import amount, difference, plural, seconds, size
 from modelbuild.report.macs import UNKNOWN_EXTENT
 from modelbuild.report.markup import Markup, element, markup
 
 if TYPE_CHECKING:
+    from modelbuild.report.choice import Choice
     from modelbuild.report.document import Artifact, Report, Source
     from modelbuild.report.summary import Port, Summary
 
 _MOST_BARS: Final = 12
 _DELTA: Final = "worst difference from the source model, as a part of the largest number of that output"
+_CHOSEN: Final = "the smallest within the tolerance"
 _HERE: Final = Path(__file__).parent
 
 
@@ -120,14 +124,16 @@ def _target(name: str, device: str) -> Markup:
 
 def _model(name: str, source: Source, cells: Sequence[Artifact | None]) -> Markup:
     there = [artifact for artifact in cells if artifact]
+    found = list(choices(there, source.limits))
+    chosen = {(choice.target, choice.smallest) for choice in found if choice.among > 1}
     title = element("th", name, [element("small", tag, class_="tag") for tag in source.tags], scope="row")
-    line = element("tr", title, map(_cell, cells))
-    more = element("tr", element("td", _details(source, there), colspan=1 + len(cells)), class_="more")
+    line = element("tr", title, [_cell(cell, is_chosen=cell is not None and cell.variant in chosen) for cell in cells])
+    more = element("tr", element("td", _details(source, there, found), colspan=1 + len(cells)), class_="more")
     find = " ".join((name, source.framework, source.license or "", *source.tags)).lower()
     return element("tbody", line, more, data_find=find, data_sort=name)
 
 
-def _cell(artifact: Artifact | None) -> Markup:
+def _cell(artifact: Artifact | None, *, is_chosen: bool) -> Markup:
     if artifact is None:
         return element("td", element("span", "–", title="not asked for"), class_="none")
     if artifact.status == "failed":
@@ -141,19 +147,21 @@ def _cell(artifact: Artifact | None) -> Markup:
     if artifact.proof:
         worst = f"Δ {difference(artifact.proof.max_rel_to_peak)}"
         facts += [markup(" · "), element("span", worst, title=_DELTA)]
-    return element("td", size(artifact.size), element("small", facts), data_sort=artifact.size)
+    mark = element("span", " ✓", class_="good", title=_CHOSEN) if is_chosen else None
+    return element("td", size(artifact.size), mark, element("small", facts), data_sort=artifact.size)
 
 
 # ---- what unfolds below a row ----
 
 
-def _details(source: Source, artifacts: Sequence[Artifact]) -> Markup:
+def _details(source: Source, artifacts: Sequence[Artifact], found: Sequence[Choice]) -> Markup:
     # The plainest says most of the model itself: in FP16 there is a conversion behind each weight.
     summaries = [artifact.summary for artifact in artifacts if artifact.summary]
     summary = min(summaries, key=lambda summary: summary.layers, default=None)
     line = element("summary", " · ".join(_gist(source, summary)))
     parts: list[Markup | None] = [
         _troubles(artifacts),
+        *(_precisions(choice, artifacts, is_only=len(found) == 1) for choice in found),
         element("div", _ports(summary), _operators(summary), class_="pair") if summary else None,
         _comparison(artifacts),
         _provenance(source),
@@ -190,6 +198,15 @@ def _troubles(artifacts: Sequence[Artifact]) -> Markup | None:
         for artifact in failed
     ]
     return _section("Failed", parts)
+
+
+def _precisions(choice: Choice, artifacts: Sequence[Artifact], *, is_only: bool) -> Markup | None:
+    """What there is to choose from for a target; nothing where there is no choice."""
+    if choice.among < 2:
+        return None
+    measured = [artifact for artifact in artifacts if artifact.target == choice.target and artifact.pair is not None]
+    where = "" if is_only else f" for {choice.target}"
+    return _section(f"Choosing the right precision{where}", comparison(choice, measured))
 
 
 def _ports(summary: Summary) -> Markup:

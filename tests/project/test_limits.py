@@ -153,7 +153,7 @@ def test_the_command_returns_five_and_doit_sees_a_failed_task(site: Site) -> Non
     assert built.returncode == 5
     assert "max_size allows 10" in built.stderr
     said = json.loads((site.root / "build" / "report.json").read_text())
-    assert [artifact["status"] for artifact in said["artifacts"]] == ["failed"]
+    assert [(artifact["status"], artifact["pair"] > 10) for artifact in said["artifacts"]] == [("failed", True)]
     done = site.doit("build:one@cpu:FP32")
     assert done.returncode == 1
     assert "max_size allows 10" in done.stdout
