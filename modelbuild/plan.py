@@ -20,12 +20,13 @@ from modelbuild.stages.names import BIN, EXTENSION, GRAPH, IR, LATENCY, MODEL, O
 from modelbuild.stages.optimize import optimize
 from modelbuild.stages.package import package
 from modelbuild.stages.prove import prove
+from modelbuild.stages.quantize import quantize
 from modelbuild.stages.specialize import specialize
 from modelbuild.stages.specs import plain_spec, plain_transform
 from modelbuild.stages.transform import transform
 from modelbuild.targets import Precision
 
-MAKERS: Final = (load, optimize, transform, specialize, emit, package)
+MAKERS: Final = (load, optimize, transform, specialize, quantize, emit, package)
 """The stages that lead to what is delivered; others only look at it."""
 
 
@@ -63,10 +64,11 @@ def artifact(
     variant: Variant,
     sources: Sequence[FetchedFile],
     reference: Sequence[FetchedFile] = (),
+    calibration: Sequence[FetchedFile] = (),
     *,
     extensions: Sequence[FetchedFile] = (),
 ) -> Artifact:
-    """The chain of jobs for one variant of a model whose source files are known, and those it is held against them on.
+    """The chain of jobs for one variant of a model whose source files are known, and those of its examples.
 
     ``extensions`` are known to all who read or write its graph.
 
@@ -99,28 +101,50 @@ def artifact(
 
     limits = variant.target.limits(static_shapes=model.static_shape)
 
-    def made(precision: Precision) -> tuple[Job, Job]:
-        """The graph in a precision, and the pair that it is written as."""
-        subject = str(replace(variant, precision=precision))
+    def made(precision: Precision, graph: Job, subject: str) -> tuple[Job, Job]:
+        """``graph`` as a precision has it, less what was quantised before, and the pair that it is written as."""
         asked = {
-            "precision": str(precision),
+            "precision": str(precision.of_reals),
             "limits": limits.plain(),
             "compression": model.compression.plain(precision),
             "files": roles,
         }
-        specialized = Job(specialize, subject, asked, {GRAPH: rewrites[-1], **known}, aside)
+        specialized = Job(specialize, subject, asked, {GRAPH: graph, **known}, aside)
         return specialized, Job(emit, subject, {"name": model.id}, {GRAPH: specialized, **known}, aside)
 
-    specialized, emitted = made(variant.precision)
-    packaged = Job(package, str(variant), {"provenance": provenance(model, variant, sources)}, {IR: emitted})
+    exact, plain = made(Precision.FP32, rewrites[-1], str(replace(variant, precision=Precision.FP32)))
+    if variant.precision.is_calibrated:
+        rewrites += [exact, _quantize(model, variant, {GRAPH: exact, IR: plain, **known}, aside, calibration)]
+    specialized, emitted = made(variant.precision, rewrites[-1], str(variant))
+    packaged = Job(
+        package, str(variant), {"provenance": provenance(model, variant, sources, calibration)}, {IR: emitted}
+    )
     proven = _prove(model, variant, {IR: emitted, **files}, reference)
-    _, plain = made(Precision.FP32)
     measured = _measure(model, variant, {IR: emitted, PROOF: proven}, plain)
     checked = _check(model, variant, {IR: emitted, PROOF: proven, LATENCY: measured})
     described = Job(describe, str(variant), {}, {GRAPH: specialized, **known}, aside)
     return Artifact(
         variant, packaged, emitted, proven, measured, checked, described, (*rewrites, specialized), tuple(sources)
     )
+
+
+def _quantize(
+    model: Model,
+    variant: Variant,
+    inputs: Mapping[str, Job | FileInput],
+    aside: Mapping[str, Job | FileInput],
+    calibration: Sequence[FetchedFile],
+) -> Job:
+    assert model.calibration is not None, "a manifest that asks for it says on which data"
+    examples = {f"calibration:{file.name}": FileInput(file.path) for file in calibration}
+    params = {
+        "precision": str(variant.precision),
+        "calibration": model.calibration.plain,
+        "keep": model.compression.plain(variant.precision)["keep"],
+        "examples": list(examples),
+        "files": [role for role in aside if role != ORIGIN],
+    }
+    return Job(quantize, str(variant), params, {**inputs, **examples}, aside)
 
 
 def _prove(
@@ -163,9 +187,13 @@ def framework(model: Model) -> str:
     return model.framework or "onnx"
 
 
-def provenance(model: Model, variant: Variant, sources: Sequence[FetchedFile]) -> Mapping[str, Any]:
+def provenance(
+    model: Model, variant: Variant, sources: Sequence[FetchedFile], calibration: Sequence[FetchedFile] = ()
+) -> Mapping[str, Any]:
     """Where an artifact comes from, as plain data: no time, no path of this machine."""
     limits = variant.target.limits(static_shapes=model.static_shape)
+    data = [{"name": f.name, "sha256": f.sha256} for f in calibration]
+    how = model.calibration if variant.precision.is_calibrated else None
     return {
         "model": model.id,
         "target": str(variant.target),
@@ -184,6 +212,7 @@ def provenance(model: Model, variant: Variant, sources: Sequence[FetchedFile]) -
             "static_shapes": limits.static_shapes,
             "runtime": limits.runtime,
             "compression": model.compression.plain(variant.precision),
+            **({} if how is None else {"calibration": {**how.plain, "data": data}}),
         },
         "license": model.license,
         "tags": list(model.tags),

@@ -11,6 +11,7 @@ from modelbuild.graph.op import Op
 from modelbuild.graph.structure import Const, Parameter
 from modelbuild.ir.attributes import attribute_text, marks, partial_shape, quote, tensor_names
 from modelbuild.ir.bodies import Wiring, wiring
+from modelbuild.ir.names import Names
 from modelbuild.ir.weights import Weights
 from modelbuild.tensor.dtype import ElementType
 from modelbuild.tensor.shape import Shape
@@ -53,7 +54,7 @@ class _Layers:
         self._graph = graph
         self._weights = weights
         self._indent = indent
-        self._names: dict[str, int] = {}
+        self._names = Names()
         self._sources: dict[Value, tuple[int, int]] = {}
         self._edges: list[tuple[int, int, int, int]] = []
         self._kinds: dict[Op, str] = {}
@@ -78,7 +79,7 @@ class _Layers:
         tied = wiring(node) if node.op.bodies() else None
         inputs = tied.inputs if tied else node.inputs
         parts = [
-            f'{self._indent}\t<layer id="{number}" name="{self._name(node.name or node.op.ir_type())}"',
+            f'{self._indent}\t<layer id="{number}" name="{quote(self._names.of(node))}"',
             self._kind(node, tied),
         ]
         if inputs:
@@ -106,21 +107,14 @@ class _Layers:
 
     def _result(self, number: int, value: Value) -> str:
         self._edges.append((*self._sources[value], number, 0))
-        name = self._name(f"{value.names[0] if value.names else value.producer.op.ir_type()}/sink_port_0")
+        name = quote(
+            self._names.unique(f"{value.names[0] if value.names else value.producer.op.ir_type()}/sink_port_0")
+        )
         known = f' output_names="{tensor_names(value.names)}"' if value.names else ""
         return (
             f'{self._indent}\t<layer id="{number}" name="{name}" type="Result" version="opset1"{known}>\n'
             f"{self._side('input', [self._port(0, value)])}{self._indent}\t</layer>\n"
         )
-
-    def _name(self, wanted: str) -> str:
-        """A name that no other layer has, as it is written."""
-        name = wanted
-        while name in self._names:
-            count = self._names[wanted] = self._names[wanted] + 1
-            name = f"{wanted}_{count}"
-        self._names[name] = 0
-        return quote(name)
 
     def _kind(self, node: Node[Op], tied: Wiring | None) -> str:
         """Type, version and attributes: from inside the layer's tag to its ports."""

@@ -75,3 +75,8 @@ class Calibration:
     preset: str | None = None
     model_type: str | None = None
     fast_bias_correction: bool = True
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        """How, without which files: what they hold is in a key by itself."""
+        return {name: value for name, value in asdict(self).items() if name != "data"}

@@ -32,7 +32,7 @@ def specialize(graph: Graph, *, precision: str, limits: Limits = ANYWHERE, compr
     trace = Trace()
     fit(graph, limits, trace)
     if precision not in _STORED:
-        raise UsageError(f"precision {precision} is not built yet; {', '.join(_STORED)} are")
+        raise UsageError(f"precision {precision} takes examples to measure ranges on: name them in a manifest")
     expect_layers(graph, compression.keep)
     _STORED[Precision(precision)](graph, trace, compression)
     return trace

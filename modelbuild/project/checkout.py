@@ -231,7 +231,8 @@ class Checkout:
 
     def _question(self, variant: Variant, sources: Sequence[FetchedFile], code: str, versions: str) -> Digest:
         model = self.model(variant)
-        files = (*sources, *self.sources.reference(model), *self.sources.extensions(model))
+        examples = (*self.sources.reference(model), *self.sources.calibration(model))
+        files = (*sources, *examples, *self.sources.extensions(model))
         return self._questions.of(variant, files, code, versions)
 
     # ---- making ----
@@ -291,7 +292,12 @@ class Checkout:
 
         model = self.model(variant)
         return plan.artifact(
-            model, variant, sources, self.sources.reference(model), extensions=self.sources.extensions(model)
+            model,
+            variant,
+            sources,
+            self.sources.reference(model),
+            self.sources.calibration(model),
+            extensions=self.sources.extensions(model),
         )
 
     def _jobs(self, artifact: Artifact) -> list[Job]:

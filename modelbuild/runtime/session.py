@@ -100,6 +100,14 @@ def _expect_device(available: Iterable[str], device: str) -> None:
             raise EnvironmentTrouble(f"there is no device {name} here; there is {', '.join(available)}")
 
 
+def read_model(xml: Path) -> Any:
+    """The model as the runtime's own object, for the tools that work on such."""
+    try:
+        return _core().read_model(xml)
+    except RuntimeError as error:
+        raise StageError(f"{xml}: the runtime does not read the model: {_reason(error)}") from error
+
+
 def is_present(device: str) -> bool:
     """Whether the machine has ``device``, and the runtime a plugin for it."""
     try:

@@ -19,6 +19,12 @@ from modelbuild.stages.stage import Stage
 KEY_FORMAT = 1
 """Raised when the meaning of fields changes: every key is another one then."""
 
+_EXTRAS = {
+    **dict.fromkeys(("nncf", "pillow"), "'modelbuild[nncf]'"),
+    **dict.fromkeys(("onnxruntime", "openvino"), "'modelbuild[prove]'"),
+}
+"""What brings the distributions that not everybody needs."""
+
 Given: TypeAlias = Digest | Mapping[str, Digest]
 """What a role brings in: the digest of a file, or those of a job's results by name."""
 
@@ -108,4 +114,5 @@ def version_of(distribution: str) -> str:
     try:
         return version(distribution)
     except PackageNotFoundError as error:
-        raise EnvironmentTrouble(f"{distribution} is not installed: pip install {distribution}") from error
+        wanted = _EXTRAS.get(distribution, distribution)
+        raise EnvironmentTrouble(f"{distribution} is not installed: pip install {wanted}") from error

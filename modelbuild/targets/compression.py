@@ -10,6 +10,8 @@ from modelbuild.targets.precision import Precision
 
 Mode = Literal["asym", "sym"]
 
+_INTEGERS: Final = (Precision.INT8, Precision.INT4)
+
 PER_CHANNEL: Final = -1
 """The ``group_size`` of scales that hold for a whole channel."""
 
@@ -68,5 +70,9 @@ class Compression:
         """What artifacts of ``precision`` depend on, as plain data for a key."""
         used = {Precision.INT8: {"int8"}, Precision.INT4: {"int8", "int4"}}.get(precision, set())
         every = asdict(self)
-        rules = [{**rule, "types": list(rule["types"]), "precision": str(rule["precision"])} for rule in every["keep"]]
+        rules = [
+            {**rule, "types": list(rule["types"]), "precision": str(rule["precision"])}
+            for rule in every["keep"]
+            if not (precision.is_calibrated and rule["precision"] in _INTEGERS)  # all is at least that by now
+        ]
         return {"keep": rules, **{name: every[name] for name in sorted(used)}}

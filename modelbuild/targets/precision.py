@@ -28,6 +28,11 @@ class Precision(StrEnum):
         """Whether activations are quantised too, whose ranges only data can tell."""
         return self in {Precision.FP16_INT8, Precision.FP32_INT8}
 
+    @property
+    def of_reals(self) -> Precision:
+        """How what is not quantised is stored."""
+        return Precision(self.partition("-")[0]) if self.is_calibrated else self
+
     @classmethod
     def _missing_(cls, value: object) -> Precision:
         text = str(value)

@@ -1,0 +1,1 @@
+"""Quantised activations: what a calibration found, put into the graph."""
