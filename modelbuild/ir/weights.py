@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain
+from queue import SimpleQueue
+from threading import Thread
 from types import TracebackType
 from typing import BinaryIO, NamedTuple, Self
 
@@ -145,8 +146,10 @@ class _Writer:
         self._gathered = bytearray()
         self._end = 0
         self._claimed = 0
-        self._thread: ThreadPoolExecutor | None = None
-        self._writing: Future[None] | None = None
+        self._thread: Thread | None = None
+        self._given: SimpleQueue[tuple[memoryview, int] | None] = SimpleQueue()
+        self._written: SimpleQueue[BaseException | None] = SimpleQueue()
+        self._is_writing = False
 
     def expect(self, size: int) -> None:
         """Claim the room of the next ``size`` bytes, if they are worth it."""
@@ -162,15 +165,18 @@ class _Writer:
             return
         self.flush()
         if self._thread is None:
-            self._thread = ThreadPoolExecutor(1, "write")
-        self._writing = self._thread.submit(self._put, piece, self._end)
+            self._thread = Thread(target=self._work, name="write")
+            self._thread.start()
+        self._given.put((piece, self._end))
+        self._is_writing = True
         self._end += len(piece)
 
     def flush(self) -> None:
         """Have all of it in the file; raises what became of the piece that was being written."""
-        if self._writing is not None:
-            self._writing.result()
-            self._writing = None
+        if self._is_writing:
+            self._is_writing = False
+            if (error := self._written.get()) is not None:
+                raise error
         if self._gathered:
             self._claim(self._end + len(self._gathered))
             self._put(memoryview(self._gathered), self._end)
@@ -179,7 +185,17 @@ class _Writer:
 
     def stop(self) -> None:
         if self._thread is not None:
-            self._thread.shutdown()
+            self._given.put(None)
+            self._thread.join()
+
+    def _work(self) -> None:
+        """Write what is given, until nothing more is; say of each piece what became of it."""
+        while (given := self._given.get()) is not None:
+            try:
+                self._put(*given)
+                self._written.put(None)
+            except BaseException as error:  # it is raised where it is waited for
+                self._written.put(error)
 
     def _claim(self, end: int) -> None:
         if end > self._claimed:

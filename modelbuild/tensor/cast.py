@@ -17,6 +17,7 @@ from modelbuild.tensor.dtype import Array, ElementType
 
 _E = ElementType
 _MANTISSA = {_E.f64: 52, _E.f32: 23, _E.f16: 10, _E.bf16: 7}
+_OF_NUMPY: Final = {_E.f64, _E.f32, _E.f16}
 _VECTORISED: Final[dict[tuple[ElementType, ElementType], Literal["float16", "bfloat16", "float32"]]] = {
     (_E.f32, _E.f16): "float16",
     (_E.f32, _E.bf16): "bfloat16",
@@ -141,6 +142,8 @@ def _range(dtype: ElementType) -> tuple[int, int]:
 
 @cache
 def _largest(dtype: ElementType) -> float:
+    if dtype in _OF_NUMPY:
+        return float(np.finfo(dtype.numpy).max)
     import ml_dtypes
 
     return float(ml_dtypes.finfo(dtype.numpy).max)  # type: ignore[no-untyped-call]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -129,3 +130,13 @@ def test_blocks_are_claimed_before_they_are_written(weights: Weights, monkeypatc
     weights.finish()
     assert not taken
     assert len(claimed) == weights.size
+
+
+def test_what_goes_wrong_while_a_piece_is_written_is_raised(weights: Weights, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int, piece: memoryview, offset: int) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    weights.place(tensor(np.zeros(WORTH_A_THREAD, np.uint8)))
+    with pytest.raises(OSError, match="No space left"):
+        weights.finish()
