@@ -13,7 +13,6 @@ from modelbuild.extensions import extended
 from modelbuild.frontends.load import load, read_source
 from modelbuild.graph import Graph
 from modelbuild.options import GivenShape, Number, Numbers, specified
-from modelbuild.passes.fit import fit
 from modelbuild.passes.further import rules_of
 from modelbuild.passes.pipeline import DEFAULT, optimize
 from modelbuild.passes.specialize import specialize
@@ -111,6 +110,8 @@ def convert_model(
     for event in chain.from_iterable(trace.events.values() for trace in traces):
         tell("rule", str(event))
     if static_shape:
+        from modelbuild.passes.fit import fit
+
         fit(graph, Limits(static_shapes=True), Trace())
     for note in graph.notes:
         tell("note", note)

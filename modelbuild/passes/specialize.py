@@ -1,4 +1,7 @@
-"""What an artifact asks of a graph beyond what all artifacts share: its device's limits and its precision."""
+"""What an artifact asks of a graph beyond what all artifacts share: its device's limits and its precision.
+
+What judges devices and what quantises is imported by those who ask for it: most ask for FP16 anywhere.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,7 @@ from typing import Final
 from modelbuild.errors import UsageError
 from modelbuild.graph import Graph
 from modelbuild.passes.compress.half import compress_to_bf16, compress_to_fp16
-from modelbuild.passes.compress.integers import compress_to_int4, compress_to_int8
 from modelbuild.passes.compress.keep import expect_layers
-from modelbuild.passes.compress.quantized import expect_real_weights
-from modelbuild.passes.fit import fit
 from modelbuild.rewrite import Trace
 from modelbuild.targets import Limits
 from modelbuild.targets.compression import Compression
@@ -30,7 +30,10 @@ def specialize(graph: Graph, *, precision: str, limits: Limits = ANYWHERE, compr
     for nothing.
     """
     trace = Trace()
-    fit(graph, limits, trace)
+    if limits != ANYWHERE:
+        from modelbuild.passes.fit import fit
+
+        fit(graph, limits, trace)
     if precision not in _STORED:
         raise UsageError(f"precision {precision} takes examples to measure ranges on: name them in a manifest")
     expect_layers(graph, compression.keep)
@@ -48,6 +51,9 @@ def _store_bf16(graph: Graph, trace: Trace, how: Compression) -> None:
 
 def _store_int8(graph: Graph, trace: Trace, how: Compression) -> None:
     """What is no weight is stored as in FP16."""
+    from modelbuild.passes.compress.integers import compress_to_int8
+    from modelbuild.passes.compress.quantized import expect_real_weights
+
     expect_real_weights(graph, Precision.INT8)
     if not compress_to_int8(graph, trace, how):
         graph.notes.append("INT8: there is no weight that it is for")
@@ -55,6 +61,9 @@ def _store_int8(graph: Graph, trace: Trace, how: Compression) -> None:
 
 
 def _store_int4(graph: Graph, trace: Trace, how: Compression) -> None:
+    from modelbuild.passes.compress.integers import compress_to_int4
+    from modelbuild.passes.compress.quantized import expect_real_weights
+
     expect_real_weights(graph, Precision.INT4)
     if not compress_to_int4(graph, trace, how):
         graph.notes.append("INT4: there is no weight that it is for")
