@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 from typing import Final
 
+import msgspec
+
+from modelbuild import ops
 from modelbuild.errors import BuildError, UsageError
 from modelbuild.graph import Graph, Node, Op
 from modelbuild.graph.op import REGISTRY
@@ -19,7 +23,7 @@ from modelbuild.rewrite import Match, Rewriter, Rule, Trace, apply
 from modelbuild.rewrite.rule import Rewrite
 from modelbuild.spelling import did_you_mean, quote
 from modelbuild.targets import Limit, Limits, Profile
-from modelbuild.targets.release import reads_operation, reads_type
+from modelbuild.targets.release import READS_INFINITY, READS_OPEN_REFLECTION, reads_operation, reads_type
 from modelbuild.tensor.shape import bounds, show_shape
 
 SPELLINGS: Final[tuple[Rule, ...]] = (
@@ -141,6 +145,11 @@ class _Judge:
         since = reads_operation(op.ir_type(), op.version)
         if since > self._oldest:
             return f"{op.ir_type()} of {op.version} is read since {since}", f"runtime: {since}, or newer"
+        if self._oldest < READS_INFINITY and _has_infinity(op):
+            return f"an infinite attribute is read since {READS_INFINITY}", f"runtime: {READS_INFINITY}, or newer"
+        if self._oldest < READS_OPEN_REFLECTION and _reflects_open_axis(node):
+            since = READS_OPEN_REFLECTION
+            return f"an open axis that is reflected is read since {since}", f"runtime: {since}, or newer"
         for value in node.outputs:
             since = reads_type(value.fact.dtype)
             if since > self._oldest:
@@ -158,6 +167,16 @@ class _Judge:
         helper = member.fallback and not self._limits.shares
         elsewhere = f"device: HETERO:{member.plugin or member.name},{member.fallback}, or " if helper else ""
         return told, f"{elsewhere}another target, or 'exclude' this one"
+
+
+def _has_infinity(op: Op) -> bool:
+    return any(isinstance(value, float) and math.isinf(value) for value in msgspec.structs.astuple(op))
+
+
+def _reflects_open_axis(node: Node[Op]) -> bool:
+    """Whether a Pad reflects what the runtime may not know the shape of: it infers less than is known here."""
+    is_reflection = isinstance(node.op, ops.Pad) and node.op.pad_mode is ops.PadMode.REFLECT
+    return is_reflection and not node.inputs[0].fact.is_static
 
 
 def _named(profile: Profile) -> Iterator[str]:

@@ -11,7 +11,7 @@ from modelbuild.passes.compress.indices import narrow_indices
 from modelbuild.passes.fold import constants
 from modelbuild.passes.further import NONE, Further
 from modelbuild.passes.fuse import batch_norm, matmul, preparation, scale, transpose, zero_point
-from modelbuild.passes.legalize import reduce
+from modelbuild.passes.legalize import bounds, reduce
 from modelbuild.passes.normalize import branches, idle
 from modelbuild.passes.share import share_equal_nodes
 from modelbuild.rewrite import Rule, Trace, apply
@@ -44,8 +44,8 @@ def fuse(graph: Graph, trace: Trace, further: tuple[Rule, ...] = ()) -> None:
 
 
 def legalize(graph: Graph, trace: Trace, further: tuple[Rule, ...] = ()) -> None:
-    """What the runtime computes wrongly is said otherwise."""
-    apply((*reduce.RULES, *further), graph, trace)
+    """What the runtime computes or reads wrongly is said otherwise."""
+    apply((*bounds.RULES, *reduce.RULES, *further), graph, trace)
 
 
 def share(graph: Graph, trace: Trace, further: tuple[Rule, ...] = ()) -> None:

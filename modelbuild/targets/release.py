@@ -71,6 +71,14 @@ _TYPES: Final = {
 }
 
 
+READS_INFINITY: Final = Release(2026, 2)
+"""Since when an attribute may be infinite; before, it is read as zero."""
+
+
+READS_OPEN_REFLECTION: Final = Release(2023, 1)
+"""Since when an axis may be reflected of which it is not known that it is long enough."""
+
+
 def reads_operation(operator: str, version: str) -> Release:
     """Since when the runtime reads an operation, given its type and version in the IR (``opset13``).
 

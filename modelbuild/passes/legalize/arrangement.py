@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import chain
+from typing import Final
 
 import numpy as np
 
@@ -10,13 +11,16 @@ from modelbuild import ops
 from modelbuild.graph import Value
 from modelbuild.passes.legalize.making import known_as, like
 from modelbuild.rewrite import Match, Rewriter, Skip, anything, of, rule
-from modelbuild.tensor.dtype import Ints
+from modelbuild.tensor.dtype import ElementType, Ints
+
+FAR: Final = 1 << 30
 
 x = anything()
 shuffle = of(ops.ShuffleChannels, x)
 to_space = of(ops.DepthToSpace, x)
 to_depth = of(ops.SpaceToDepth, x)
 pad = of(ops.CroppingPad)
+mirror = of(ops.Pad)
 
 
 def _moved(g: Rewriter, value: Value, split: Ints, order: Ints, joined: Ints) -> Value:
@@ -71,11 +75,12 @@ def spell_space_to_depth(m: Match, g: Rewriter) -> Value | Skip:
 def spell_cropping_pad(m: Match, g: Rewriter) -> Value:
     """Pad(x, b, e), some negative  ->  Pad(Slice(x, max(-b, 0), min(e, 0)), max(b, 0), max(e, 0))
 
-    A slice that takes nothing away at the end ends far behind it.
+    A slice that takes nothing away at the end ends far behind it: at a number that single precision holds exactly,
+    because the CPU plugin chooses between integers in that.
     """
     data, begins, ends, *value = m[pad].inputs
     zero, back = like(g, begins, 0), like(g, begins, -1)
-    far = like(g, begins, np.iinfo(np.int32).max)
+    far = like(g, begins, FAR)
     start = g(ops.Maximum(), g(ops.Multiply(), begins, back), zero)
     stop = g(ops.Select(), g(ops.Less(), ends, zero), ends, far)
     step = g(ops.Add(), g(ops.Multiply(), start, zero), like(g, begins, 1))
@@ -84,4 +89,36 @@ def spell_cropping_pad(m: Match, g: Rewriter) -> Value:
     return known_as(made, m[pad].output)
 
 
-RULES = (spell_shuffle, spell_depth_to_space, spell_space_to_depth, spell_cropping_pad)
+@rule(mirror)
+def spell_reflection(m: Match, g: Rewriter) -> Value | Skip | None:
+    """Pad(x, b, e) {reflect}  ->  of each axis, with n the last place: Gather(x, n - |n - |-b .. n + e||)"""
+    data, begins, ends, *_ = m[mirror].inputs
+    if m[mirror].op.pad_mode is not ops.PadMode.REFLECT or isinstance(m[mirror].op, ops.CroppingPad):
+        return None
+    before, after = begins.fact.ints, ends.fact.ints
+    if before is None or after is None or min(*before, *after) < 0:
+        return Skip("it is not known how far it reflects")
+    made = data
+    for axis, (ahead, behind) in enumerate(zip(before, after, strict=True)):
+        if ahead or behind:
+            made = g(ops.Gather(), made, _reflected(g, data, axis, ahead, behind), g.ints([axis]))
+    return known_as(made, m[mirror].output)
+
+
+def _reflected(g: Rewriter, data: Value, axis: int, ahead: int, behind: int) -> Value:
+    """The places that are read along an axis."""
+    one = g.constant(np.array(1, np.int64))
+    extent = g(ops.Gather(), g(ops.ShapeOf(), data), g.constant(np.array(axis, np.int64)), g.ints([0]))
+    last = g(ops.Subtract(), extent, one)
+    stop = g(ops.Add(), extent, g.constant(np.array(behind, np.int64)))
+    places = g(ops.Range(ElementType.i64), g.constant(np.array(-ahead, np.int64)), stop, one)
+    from_end = _absolute(g, g(ops.Subtract(), last, _absolute(g, places)))
+    return g(ops.Subtract(), last, from_end)
+
+
+def _absolute(g: Rewriter, whole: Value) -> Value:
+    """Without Abs, which OpenVINO 2026.4 leaves out where it folds integers."""
+    return g(ops.Maximum(), whole, g(ops.Multiply(), whole, like(g, whole, -1)))
+
+
+RULES = (spell_shuffle, spell_depth_to_space, spell_space_to_depth, spell_cropping_pad, spell_reflection)

@@ -1,0 +1,90 @@
+"""What is built for an older runtime is read there, runs, and computes what it computes on the newest one."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from functools import cache
+from pathlib import Path
+
+import elsewhere
+import numpy as np
+import pytest
+from corpus import CORPUS
+from environments import environment
+
+from modelbuild.convert import convert_model
+from modelbuild.graph import Graph
+from modelbuild.graph.copy import copy
+from modelbuild.ir import save
+from modelbuild.passes.specialize import specialize
+from modelbuild.runtime.session import Session
+from modelbuild.targets import Target
+
+pytestmark = pytest.mark.slow
+
+RELEASES = ("2023.0.2", "2024.0.0")
+PRECISIONS = ("FP32", "FP16")
+INTEGERS = {"mtcnn_onet_qoperator_u8u8", "ultraface_RFB320_qdq_u8s8_perchannel"}
+"""Models that are computed in integers, and rounded by each release in other places."""
+
+TOLERANCE, INTEGER_TOLERANCE = 1e-4, 0.15
+"""Of the greatest number that the newest runtime gives."""
+
+
+def target(release: str) -> Target:
+    return Target.of("edge", "CPU", runtime=release)
+
+
+@cache
+def converted(folder: Path) -> Graph:
+    return convert_model(folder / "model.onnx")
+
+
+def built(folder: Path, release: str, precision: str, place: Path) -> Path:
+    graph = copy(converted(folder))
+    specialize(graph, precision=precision, limits=target(release).limits())
+    xml = place / folder.name / precision / "m.xml"
+    save(graph, xml)
+    return xml
+
+
+@pytest.fixture(scope="module", params=RELEASES)
+def release(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.mark.models
+@pytest.mark.skipif(CORPUS is None, reason="no corpus of models: set MODELBUILD_CORPUS to its folder")
+def test_every_model_of_the_corpus_runs_on_an_older_runtime(release: str, tmp_path: Path) -> None:
+    assert CORPUS is not None
+    python = environment(f"openvino=={release}")
+    jobs, wanted = [], []
+    for folder in sorted((CORPUS / "onnx").iterdir()):
+        said = np.load(folder / "io_ref.npz")
+        feeds = tmp_path / f"{folder.name}.npz"
+        np.savez(feeds, **{key.removeprefix("in:"): said[key] for key in said.files if key.startswith("in:")})
+        for precision in PRECISIONS:
+            xml = built(folder, release, precision, tmp_path)
+            jobs.append({"xml": str(xml), "feeds": str(feeds), "answers": str(xml.with_name("answers.npz"))})
+            wanted.append((folder.name, precision, Session(xml).run(dict(np.load(feeds)))))
+    asked = tmp_path / "jobs.json"
+    asked.write_text(json.dumps(jobs))
+    done = subprocess.run([python, elsewhere.__file__, asked], capture_output=True, text=True, check=True)
+    troubles = json.loads(done.stdout)
+    assert {f"{job['xml']}": why for job, why in zip(jobs, troubles, strict=True) if why} == {}
+    far = {
+        f"{name} {precision} {output}": distance
+        for (name, precision, answers), job in zip(wanted, jobs, strict=True)
+        for output, given in np.load(job["answers"]).items()
+        if (distance := furthest(given, answers[output])) > (INTEGER_TOLERANCE if name in INTEGERS else TOLERANCE)
+    }
+    assert far == {}
+
+
+def furthest(given: np.ndarray, wanted: np.ndarray) -> float:
+    """The greatest difference, as a part of the greatest number."""
+    assert (given.dtype, given.shape) == (wanted.dtype, wanted.shape)
+    far = np.abs(given.astype(np.float64) - wanted.astype(np.float64)).max(initial=0)
+    return float(far / np.abs(wanted.astype(np.float64)).max(initial=1e-6))
