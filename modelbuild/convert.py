@@ -15,6 +15,7 @@ from modelbuild.graph import Graph
 from modelbuild.options import GivenShape, Number, Numbers, specified
 from modelbuild.passes.further import rules_of
 from modelbuild.passes.pipeline import DEFAULT, optimize
+from modelbuild.passes.rename import rename as rename_ports
 from modelbuild.passes.specialize import specialize
 from modelbuild.passes.transform import transform as apply_transform
 from modelbuild.rewrite import Trace
@@ -53,6 +54,7 @@ def convert_model(
     scale: Number | None = None,
     freeze: Mapping[str, Numbers] | None = None,
     transform: Transform | None = None,
+    rename: Mapping[str, str] | None = None,
     extensions: Sequence[str | Path] = (),
     phases: Sequence[str] = DEFAULT,
     tell: Tell = untold,
@@ -72,7 +74,8 @@ def convert_model(
     Then channels are reversed (of each input that has three), ``mean_values`` subtracted, and the result divided by
     ``scale_values`` (or by ``scale`` in all inputs): one number, or one a channel.
 
-    ``transform`` makes states variables, or takes out channels of zeros. ``extensions`` are Python files with
+    ``rename`` gives inputs and outputs other names in the end. ``transform`` makes states variables, or takes out
+    channels of zeros. ``extensions`` are Python files with
     operations, handlers and rules of your own. ``tell`` hears of each step, of what a person should know, and of rules.
 
     Raises :class:`SourceError` for a file that is not a model, :class:`UnsupportedModel` with all operators that have
@@ -113,6 +116,7 @@ def convert_model(
         from modelbuild.passes.fit import fit
 
         fit(graph, Limits(static_shapes=True), Trace())
+    rename_ports(graph, rename or {})
     for note in graph.notes:
         tell("note", note)
     return graph

@@ -107,6 +107,7 @@ def artifact(
             "precision": str(precision.of_reals),
             "limits": limits.plain(),
             "compression": model.compression.plain(precision),
+            "rename": dict(model.rename),
             "files": roles,
         }
         specialized = Job(specialize, subject, asked, {GRAPH: graph, **known}, aside)
@@ -157,6 +158,7 @@ def _prove(
         "reference": list(examples),
         "samples": model.reference.samples if model.reference is not None else 1,
         "extended": bool(model.extensions),
+        "rename": dict(model.rename),
     }
     return Job(prove, str(variant), params, {**inputs, **examples})
 
@@ -209,6 +211,7 @@ def provenance(
             "outputs": list(model.outputs),
             "phases": list(DEFAULT),
             "transform": plain_transform(model.transform) if model.transform else None,
+            "rename": dict(model.rename),
             "static_shapes": limits.static_shapes,
             "runtime": limits.runtime,
             "compression": model.compression.plain(variant.precision),

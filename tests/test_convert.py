@@ -245,3 +245,24 @@ def test_what_is_cut_off_need_not_be_translatable(tmp_path: Path) -> None:
     onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), tmp_path / "m.onnx")
     found = convert_model(tmp_path / "m.onnx", input=["u"], output=["r"])
     assert [str(value) for value in (*found.inputs, *found.outputs)] == ["u", "r"]
+
+
+def test_inputs_and_outputs_are_called_otherwise(total: Path, tmp_path: Path) -> None:
+    pytest.importorskip("openvino")
+    from modelbuild.runtime.session import Session
+
+    graph = convert_model(total, output=["y", "ab"], rename={"a": "first", "ab": "sum"})
+    save_model(graph, tmp_path / "m.xml")
+    session = Session(tmp_path / "m.xml")
+    assert (session.input_names, session.output_names) == ([("first",), ("b",), ("n",)], [("y",), ("sum",)])
+
+
+def test_names_that_cannot_be_given_are_told_at_once(total: Path) -> None:
+    names = {"x": "z", "a": "b", "y": "z"}
+    with pytest.raises(UsageError, match=r"no input or output 'x' .*; 'a' cannot be called 'b': .*; 'y' cannot be"):
+        convert_model(total, rename=names)
+
+
+def test_names_can_be_exchanged(total: Path) -> None:
+    graph = convert_model(total, rename={"a": "b", "b": "a"})
+    assert [value.names for value in graph.inputs] == [("b",), ("a",), ("n",)]

@@ -86,6 +86,7 @@ def _shared_options(command: F) -> F:
     type=click.Choice([p.value for p in Precision], case_sensitive=False),
     help="FP16 if nothing is said.",
 )
+@click.option("--rename", metavar="NAME->NEW,…", help="Other names for inputs and outputs.")
 @_shared_options
 def convert_command(*, model: Path, precision: str | None, compress_to_fp16: bool | None, **given: Any) -> None:
     """Convert the file MODEL to OpenVINO IR: MODEL_NAME.xml and MODEL_NAME.bin."""
@@ -214,6 +215,7 @@ class _Conversion:
             "layout": by_name("layout", optimizer.layouts),
             "source_layout": by_name("source_layout", optimizer.layouts),
             "target_layout": by_name("target_layout", optimizer.layouts),
+            "rename": optimizer.renamed(given["rename"]) if given.get("rename") else None,
             "extensions": optimizer.extensions(given["extensions"]) if given["extensions"] else (),
             "transform": optimizer.transform(given["transform"]) if given["transform"] else None,
         }
@@ -252,5 +254,5 @@ class _Conversion:
         return tensor_named(self._source(), name)
 
 
-_OF_THE_MODEL = {"batch", "extensions", "static_shape", "transform"}
+_OF_THE_MODEL = {"batch", "extensions", "rename", "static_shape", "transform"}
 _TYPES = {"float": "f32", "half": "f16", "bool": "boolean"}

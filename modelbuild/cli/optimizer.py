@@ -228,6 +228,17 @@ def _pairs(text: str) -> Iterator[tuple[str, str]]:
         yield pair[1] or pair[2], pair[3] or pair[4]
 
 
+def renamed(text: str) -> dict[str, str]:
+    """``name->new,other->another``"""
+    found: dict[str, str] = {}
+    for entry in names(text):
+        old, arrow, new = (part.strip() for part in entry.partition("->"))
+        if not (old and arrow and new) or old in found:
+            raise UsageError(f"--rename {entry!r}: NAME->NEW is expected, each name once")
+        found[old] = new
+    return found
+
+
 def names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",")]
 

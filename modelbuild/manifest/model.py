@@ -163,7 +163,8 @@ class Model:
     """``framework`` None is to be inferred from the file; empty ``outputs`` are those that the file has.
 
     ``order`` names all inputs where the manifest gives them an order; ``batch`` None leaves them as they are.
-    ``extensions`` are paths like those of sources. ``place`` is file and line of the model's id, for messages about it.
+    ``rename`` are inputs and outputs of the source, each with its new name. ``extensions`` are paths like those of
+    sources. ``place`` is file and line of the model's id, for messages about it.
     """
 
     id: str
@@ -183,6 +184,7 @@ class Model:
     static_shape: bool = False
     transform: Transform = Transform()
     extensions: tuple[str, ...] = ()
+    rename: tuple[tuple[str, str], ...] = ()
     check: Check | None = None
     reference: Reference | None = None
     calibration: Calibration | None = None

@@ -26,7 +26,7 @@ from modelbuild.manifest.quality import Calibration, Check, Reference
 from modelbuild.targets import Compression, Int4, Int8, Keep, Precision, Target
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from modelbuild.manifest.nodes import Place
 
@@ -56,6 +56,7 @@ def resolve(
         batch=said(written.batch, None),
         static_shape=said(written.static_shape, False),
         transform=_transform(written.transform),
+        rename=tuple(_renamed(written)),
         extensions=tuple(beside(place.file, path) for path in said(written.extensions, ())),
         check=_check(written.check, defaults.check),
         reference=_examples(Reference, written.reference, place.file),
@@ -127,11 +128,16 @@ def _data(written: list[str] | dict[str, str] | UnsetType, where: Callable[[str]
     return tuple(DataFile(name, where(name), digest and digest.lower()) for name, digest in names)
 
 
-def _inputs(written: dict[str, schema.Input] | list[schema.NamedInput] | UnsetType) -> Iterator[InputSpec]:
+def _named_inputs(
+    written: dict[str, schema.Input] | list[schema.NamedInput] | UnsetType,
+) -> Iterable[tuple[str, schema.Input]]:
     if isinstance(written, UnsetType):
-        return
-    named = written.items() if isinstance(written, dict) else [(one.name, one) for one in written]
-    for name, one in named:
+        return ()
+    return written.items() if isinstance(written, dict) else [(one.name, one) for one in written]
+
+
+def _inputs(written: dict[str, schema.Input] | list[schema.NamedInput] | UnsetType) -> Iterator[InputSpec]:
+    for name, one in _named_inputs(written):
         shape = None if isinstance(one.shape, UnsetType) else tuple(map(_dimension, one.shape))
         yield InputSpec(
             name,
@@ -144,6 +150,15 @@ def _inputs(written: dict[str, schema.Input] | list[schema.NamedInput] | UnsetTy
             _numbers(one.scale),
             None if isinstance(one.value, UnsetType) else _numbers(one.value),
         )
+
+
+def _renamed(written: schema.Model) -> Iterator[tuple[str, str]]:
+    for name, one in _named_inputs(written.inputs):
+        if not isinstance(one.rename, UnsetType):
+            yield name, one.rename
+    outputs = said(written.outputs, ())
+    if isinstance(outputs, dict):
+        yield from ((old, new) for old, new in outputs.items() if old != new)
 
 
 def _transform(written: schema.Transform | UnsetType) -> Transform:

@@ -131,6 +131,10 @@ Content = Annotated[
 InputType = Literal[
     "f32", "f16", "bf16", "f64", "i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64", "boolean", "string"
 ]
+Outputs = Annotated[
+    Annotated[list[PortName], Meta(min_length=1, extra_json_schema=_UNIQUE)] | dict[PortName, PortName],
+    Meta(description="a list of the outputs, or a mapping of each to another name"),
+]
 TargetNames = Annotated[list[TargetName], Meta(min_length=1, extra_json_schema=_UNIQUE)]
 Precisions = Annotated[list[Precision], Meta(min_length=1, extra_json_schema=_UNIQUE)]
 Tolerance = Annotated[float, Meta(ge=0, description="a number that is not negative")]
@@ -303,7 +307,8 @@ class Input(_Entry):
     """What is known of an input, or shall hold for it.
 
     'shape' and 'layout' are those of the source; with 'type' and 'target_layout' the built model takes others. Behind
-    them channels are reversed, then 'mean' is subtracted, then divided by 'scale'. 'value' makes it a constant.
+    them channels are reversed, then 'mean' is subtracted, then divided by 'scale'. 'value' makes it a constant,
+    'rename' gives it another name in the built model.
     """
 
     shape: list[Dimension] | UnsetType = UNSET
@@ -314,6 +319,7 @@ class Input(_Entry):
     mean: Numbers | UnsetType = UNSET
     scale: Numbers | UnsetType = UNSET
     value: Content | UnsetType = UNSET
+    rename: PortName | UnsetType = UNSET
 
 
 class NamedInput(Input, kw_only=True):
@@ -387,7 +393,7 @@ class Model(_Entry):
     source: Source
     framework: Literal["onnx"] | UnsetType = UNSET
     inputs: dict[PortName, Input] | list[NamedInput] | UnsetType = UNSET
-    outputs: Annotated[list[PortName], Meta(min_length=1, extra_json_schema=_UNIQUE)] | UnsetType = UNSET
+    outputs: Outputs | UnsetType = UNSET
     batch: Annotated[int, Meta(ge=1, le=notation.LARGEST_DIM, description="a batch of 1 or more")] | UnsetType = UNSET
     static_shape: bool | UnsetType = UNSET
     transform: Transform | UnsetType = UNSET

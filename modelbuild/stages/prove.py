@@ -71,7 +71,7 @@ def prove(inputs: Inputs, params: Params, out: Outputs) -> None:
     specs = {spec.name: spec for spec in map(read_spec, params["inputs"])}
     examples = [inputs.path(role) for role in params["reference"]]
     with pair(inputs, IR) as xml:
-        trial = _Trial(inputs.path(MODEL), specs, examples, params["samples"], params["extended"])
+        trial = _Trial(inputs.path(MODEL), specs, examples, params["samples"], params["extended"], params["rename"])
         said = _compare(xml, trial, params["precision"])
     out.write(PROOF, f"{json.dumps(said, indent=2, sort_keys=True)}\n".encode())
 
@@ -86,6 +86,8 @@ class _Trial:
     samples: int
     is_extended: bool
     """Whether it may have operations that the runtime learns from a library."""
+    names: Mapping[str, str]
+    """What inputs and outputs of the source are called in the artifact, where that is another name."""
 
 
 def _compare(xml: Path, trial: _Trial, precision: str) -> dict[str, Any]:
@@ -101,12 +103,14 @@ def _compare(xml: Path, trial: _Trial, precision: str) -> dict[str, Any]:
                 "why": f"the runtime does not load it, which may lack a library: {error.args[0].rpartition(': ')[2]}",
             }
         raise ProofFailed(f"the runtime does not load what was made: {error}") from error
+    of_source = {new: old for old, new in trial.names.items()}
     differences: dict[str, list[Difference]] = {}
     count, shapes = 0, {}
     try:
-        for feeds, wanted in _answers(trial, session.inputs):
+        for feeds, wanted in _answers(trial, {of_source.get(n, n): fact for n, fact in session.inputs.items()}):
             count, shapes = count + 1, {name: list(array.shape) for name, array in feeds.items()}
-            given = _run(session, feeds)
+            answer = _run(session, {trial.names.get(name, name): array for name, array in feeds.items()})
+            given = {of_source.get(name, name): array for name, array in answer.items()}
             for name in wanted.keys() & given.keys():
                 differences.setdefault(name, []).append(compare(given[name], wanted[name]))
     except _Unproved as why:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from modelbuild.passes.rename import rename
 from modelbuild.passes.specialize import specialize as specialize_graph
 from modelbuild.stages.graphs import GRAPH_CODE, NUMBERS, read_graph, write_graph
 from modelbuild.stages.inputs import Inputs
@@ -26,8 +27,9 @@ from modelbuild.targets.compression import Compression
     versions=NUMBERS,
 )
 def specialize(inputs: Inputs, params: Params, out: Outputs) -> None:
-    """``precision``, ``limits`` and ``compression`` of params say what is asked."""
+    """``precision``, ``limits``, ``compression`` and ``rename`` of params say what is asked."""
     graph = read_graph(inputs)
+    rename(graph, params["rename"])
     trace = specialize_graph(
         graph,
         precision=params["precision"],

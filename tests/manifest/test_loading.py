@@ -144,6 +144,12 @@ def test_a_batch_and_static_shapes_arrive(tmp_path: Path) -> None:
     assert (found.batch, found.static_shape) == (4, True)
 
 
+def test_inputs_and_outputs_get_other_names(tmp_path: Path) -> None:
+    found = model(tmp_path, "source: {path: a}, inputs: {x: {rename: image}, y: {}}, outputs: {p: p, q: scores}")
+    assert found.rename == (("x", "image"), ("q", "scores"))
+    assert found.outputs == ("p", "q")
+
+
 def test_only_a_list_of_inputs_gives_them_an_order(tmp_path: Path) -> None:
     assert model(tmp_path, "source: {path: a}, inputs: [{name: y}, {name: x}]").order == ("y", "x")
     assert model(tmp_path, "source: {path: a}, inputs: {y: {}, x: {}}").order == ()

@@ -376,3 +376,17 @@ def test_a_transform_runs_only_for_the_model_that_asks_for_it(built_site: Site) 
         ]  # fmt: skip
     assert ran["one@cpu:FP32"][0] == "transform"
     assert ran["two@cpu:FP32"] == []
+
+
+def test_what_is_renamed_is_proved_under_its_own_names(site: Site) -> None:
+    pytest.importorskip("openvino")
+    pytest.importorskip("onnxruntime")
+    site.models = {"one": {**site.models["one"], "inputs": {"x": {"rename": "image"}}, "outputs": {"y": "scores"}}}
+    site.write()
+    with Checkout.open(site.manifest) as checkout:
+        (variant, *_) = checkout.manifest.variants()
+        artifact = checkout.artifact(variant)
+        checkout.make(variant)
+        proof = json.loads(checkout._build.content(artifact.prove, "proof.json"))
+    assert (list(proof["inputs"]), list(proof["outputs"])) == (["x"], ["y"])
+    assert 'names="image"' in (site.root / "build/one/cpu/FP32/one.xml").read_text()

@@ -73,7 +73,14 @@ class Bench:
     ) -> dict[str, Any]:
         ir = Job(toy_ir, "m", {"instead": instead, "shape": shape}, {MODEL: FileInput(self.made)})
         files = {f"reference:{path.name}": FileInput(path) for path in examples}
-        params = {"precision": precision, "inputs": [], "reference": list(files), "samples": samples, "extended": False}
+        params = {
+            "precision": precision,
+            "inputs": [],
+            "reference": list(files),
+            "samples": samples,
+            "extended": False,
+            "rename": {},
+        }
         job = Job(prove, "m", params, {IR: ir, MODEL: FileInput(self.source), **files})
         said: dict[str, Any] = json.loads(self.build.content(job, PROOF))
         return said
@@ -105,7 +112,7 @@ def test_what_is_done_to_an_input_is_done_for_the_source_too(tmp_path: Path) -> 
     build = Build.open(tmp_path / "cache")
     found = {}
     for what, inputs in ("said", [plain_spec(spec)]), ("unsaid", [plain_spec(replace(spec, mean=()))]):
-        params = {"precision": "FP32", "inputs": inputs, "reference": [], "samples": 1, "extended": False}
+        params = {"precision": "FP32", "inputs": inputs, "reference": [], "samples": 1, "extended": False, "rename": {}}
         job = Job(prove, "m", params, {IR: ir, MODEL: source})
         found[what] = json.loads(build.content(job, PROOF))["max_rel_to_peak"]
     assert found["said"] < 1e-5
@@ -135,7 +142,7 @@ def stateful_ir(inputs: Inputs, params: Params, out: Outputs) -> None:
 def test_a_state_of_the_artifact_is_zeros_for_the_source(tmp_path: Path) -> None:
     source = FileInput(pictures.write_sum(tmp_path / "m.onnx"))
     ir = Job(stateful_ir, "m", {}, {MODEL: source})
-    params = {"precision": "FP32", "inputs": [], "reference": [], "samples": 1, "extended": False}
+    params = {"precision": "FP32", "inputs": [], "reference": [], "samples": 1, "extended": False, "rename": {}}
     job = Job(prove, "m", params, {IR: ir, MODEL: source})
     said = json.loads(Build.open(tmp_path / "cache").content(job, PROOF))
     assert (sorted(said["inputs"]), sorted(said["outputs"])) == (["a", "n"], ["y"])
