@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -10,7 +10,7 @@ from modelbuild import __version__
 from modelbuild.fetch import FetchedFile
 from modelbuild.manifest.model import Model, Variant
 from modelbuild.passes.pipeline import DEFAULT
-from modelbuild.stages import FileInput, Job
+from modelbuild.stages import FileInput, Job, Stage
 from modelbuild.stages.check import check
 from modelbuild.stages.describe import describe
 from modelbuild.stages.emit import emit
@@ -26,8 +26,14 @@ from modelbuild.stages.specs import plain_spec, plain_transform
 from modelbuild.stages.transform import transform
 from modelbuild.targets import Precision
 
-MAKERS: Final = (load, optimize, transform, specialize, quantize, emit, package)
-"""The stages that lead to what is delivered; others only look at it."""
+MAKERS: Final = (load, optimize, transform, specialize, emit, package)
+"""The stages that lead to what is delivered of any model; others only look at it."""
+
+
+def makers(models: Iterable[Model]) -> tuple[Stage, ...]:
+    """The stages that lead to what is delivered of these models."""
+    is_calibrated = any(variant.precision.is_calibrated for model in models for variant in model.variants())
+    return (*MAKERS, quantize) if is_calibrated else MAKERS
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,17 +31,16 @@ def affected(manifest: Manifest, ref: str) -> dict[str, str]:
     git = Git.around(manifest.root)
     commit = git.commit(ref)
     changed, tracked = git.changed(commit), git.tracked()
-    if (why := _changed_code(changed)) is not None:
+    if (why := _changed_code(changed, manifest)) is not None:
         return dict.fromkeys(manifest.models, why)
     with tempfile.TemporaryDirectory(prefix="modelbuild-") as folder:
         then = _manifest_then(git, commit, manifest, Path(folder).resolve())
         if isinstance(then, str):
             return dict.fromkeys(manifest.models, then)
-        tools = lock.tools()
         reasons = {
             model.id: _changed_entry(model, then)
             or _changed_file(model, manifest.root, changed, tracked)
-            or _changed_tool(lock.read(then, model.id), tools)
+            or _changed_tool(lock.read(then, model.id), lock.tools([model]))
             for model in manifest.models.values()
         }
     return {name: why for name, why in reasons.items() if why is not None}
@@ -110,12 +109,13 @@ def _data(model: Model, root: Path, changed: Set[Path]) -> Iterator[Path]:
             yield from sorted(path for path in changed if fnmatch(path.as_posix(), f"{root.as_posix()}/{pattern}"))
 
 
-def _changed_code(changed: Set[Path]) -> str | None:
+def _changed_code(changed: Set[Path], manifest: Manifest) -> str | None:
     """Where the work tree holds this very package: what of it changed that has a say in artifacts."""
     from modelbuild import plan
 
     home = Path(modelbuild.__file__).resolve().parents[1]
-    makers = {plan.__name__, *(module for stage in plan.MAKERS for module in stage.code)}
+    stages = plan.makers(manifest.models.values())
+    makers = {plan.__name__, *(module for stage in stages for module in stage.code)}
     for path in sorted(changed):
         if path.is_relative_to(home):
             module = ".".join(path.relative_to(home).with_suffix("").parts)

@@ -86,7 +86,7 @@ def pack(checkout: Checkout, variants: Sequence[Variant], output: Path) -> Packe
         files={name: file for name, (_, file) in files.items()},
         models=sources,
         artifacts=tuple(sorted(artifacts, key=lambda artifact: artifact.folder)),
-        tools=lock.tools(),
+        tools=lock.tools(checkout.manifest.models[name] for name in sources),
     )
     text = index.encode(said)
     with _published(output) as draft, writer(draft, now) as add:

@@ -130,18 +130,19 @@ def built(checkout: Checkout, variants: Iterable[Variant]) -> dict[Variant, Entr
     return found
 
 
-def tools() -> dict[str, str]:
-    """The versions of ourselves and of the packages that have a say in what is delivered."""
+def tools(models: Iterable[Model]) -> dict[str, str]:
+    """The versions of ourselves and of the packages that have a say in what is delivered of ``models``."""
     from modelbuild import plan
     from modelbuild.stages.key import version_of
 
-    names = sorted({name for stage in plan.MAKERS for name in stage.versions})
+    names = sorted({name for stage in plan.makers(models) for name in stage.versions})
     return {"modelbuild": __version__, **{name: version_of(name) for name in names}}
 
 
 def _locked(checkout: Checkout, model: Model, artifacts: dict[str, dict[str, File]]) -> Locked:
     sources = {file.name: file.sha256 for file in checkout.sources.of(model)}
-    return Locked(sources=sources, tools=tools(), artifacts=artifacts)
+    sources |= {f"calibration:{file.name}": file.sha256 for file in checkout.sources.calibration(model)}
+    return Locked(sources=sources, tools=tools([model]), artifacts=artifacts)
 
 
 def _models(manifest: Manifest, variants: Iterable[Variant]) -> list[Model]:

@@ -157,7 +157,7 @@ def test_the_index_says_where_each_model_comes_from_and_its_licence(built_site: 
     assert said["models"]["one"]["license"] == "Apache-2.0"
     assert said["models"]["one"]["origin"] == "src/one.onnx"
     assert said["models"]["one"]["files"]["one.onnx"]["sha256"] == digest.of_file(built_site.root / "src" / "one.onnx")
-    assert said["tools"] == tools()
+    assert said["tools"] == tools(())
     told = capsys.readouterr().err
     assert "no licence is said in the manifest: two" in told
     assert "manifest: one" not in told

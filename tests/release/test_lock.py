@@ -10,6 +10,7 @@ from sites import Site, write_model
 
 from modelbuild import digest
 from modelbuild.cli import run
+from modelbuild.manifest import load
 from modelbuild.release import lock
 
 Capture = pytest.CaptureFixture[str]
@@ -44,7 +45,7 @@ def edit(site: Site, *path: str, to: Any) -> None:
 def test_a_lock_names_sources_tools_and_everything_delivered(locked: Site) -> None:
     said = read(locked)
     assert said["sources"] == {"one.onnx": digest.of_file(locked.root / "src" / "one.onnx")}
-    assert said["tools"] == lock.tools()
+    assert said["tools"] == lock.tools(())
     assert {"modelbuild", "numpy"} <= said["tools"].keys()
     assert said["artifacts"]["cpu:FP32"] == {
         path.name: {"bytes": path.stat().st_size, "sha256": digest.of_file(path)} for path in locked.folder().iterdir()
@@ -171,3 +172,14 @@ def test_a_damaged_lock_is_one_line(locked: Site, capsys: Capture, text: str) ->
     said = capsys.readouterr().err
     assert "one.json: is no lock file of this version" in said
     assert "Traceback" not in said
+
+
+def test_what_measures_ranges_is_a_tool_of_those_models_only_that_need_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("modelbuild.stages.key.version_of", lambda name: f"{name} 1")
+    body = "source: {path: m.onnx}, calibration: {data: [a.npy]}, precisions: [FP32, FP16-INT8]"
+    (tmp_path / "models.yaml").write_text(f"version: 1\nmodels:\n  m: {{{body}}}\n  n: {{source: {{path: n.onnx}}}}\n")
+    models = load(tmp_path / "models.yaml").models
+    assert lock.tools([models["m"]])["nncf"] == "nncf 1"
+    assert "nncf" not in lock.tools([models["n"]])
