@@ -19,7 +19,7 @@ from modelbuild.passes.rename import rename as rename_ports
 from modelbuild.passes.specialize import specialize
 from modelbuild.passes.transform import transform as apply_transform
 from modelbuild.rewrite import Trace
-from modelbuild.targets import Limits, Precision
+from modelbuild.targets import Compression, Limits, Precision
 from modelbuild.tensor.dtype import ElementType
 
 if TYPE_CHECKING:
@@ -124,27 +124,41 @@ def convert_model(
 
 @collector_paused()
 def save_model(
-    graph: Graph, path: str | Path, *, compress_to_fp16: bool | None = None, precision: str | None = None
+    graph: Graph,
+    path: str | Path,
+    *,
+    compress_to_fp16: bool | None = None,
+    precision: str | None = None,
+    compression: Compression | None = None,
 ) -> Written:
     """Write ``path`` (``….xml``) and the ``.bin`` beside it; both appear together or not at all.
 
     ``precision`` is that of the weights, by its name in a manifest; ``compress_to_fp16`` says FP16 or FP32, and without
-    either it is FP16. The graph itself stays as it is.
+    either it is FP16. ``compression`` says how INT8 and INT4 store them, and which layers keep more. The graph itself
+    stays as it is.
     """
-    from modelbuild.graph.copy import copy
     from modelbuild.ir import save
 
     if precision is not None and compress_to_fp16 is not None:
         raise UsageError("precision and compress_to_fp16 say the same; give one of them")
-    chosen = Precision.FP32 if compress_to_fp16 is False else _precision(precision or Precision.FP16)
-    if chosen is not Precision.FP32:
-        graph = copy(graph)
-        specialize(graph, precision=chosen)
-    return save(graph, Path(path))
+    chosen = Precision.FP32 if compress_to_fp16 is False else precision or Precision.FP16
+    return save(in_precision(graph, chosen, compression), Path(path))
 
 
-def _precision(name: str) -> Precision:
+def in_precision(graph: Graph, precision: str, compression: Compression | None = None, *, tell: Tell = untold) -> Graph:
+    """The graph with its weights in ``precision``: itself for FP32, else a copy."""
+    from modelbuild.graph.copy import copy
+
     try:
-        return Precision(name)
+        chosen = Precision(precision)
     except ValueError as reason:
         raise UsageError(str(reason)) from reason
+    if chosen is Precision.FP32:
+        return graph
+    made = copy(graph)
+    trace = specialize(made, precision=chosen, compression=compression or Compression())
+    for event in trace.events.values():
+        tell("rule", str(event))
+    for note in made.notes[len(graph.notes) :]:
+        tell("note", note)
+    return made

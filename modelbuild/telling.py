@@ -36,17 +36,19 @@ class Row(NamedTuple):
     why: str
     seconds: float
     size: int
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, made: Made) -> Row:
         stages = " ".join(event.stage for event in made.ran)
-        return cls(str(made.variant), stages, made.why, made.seconds, made.size)
+        return cls(str(made.variant), stages, made.why, made.seconds, made.size, made.notes)
 
     def __str__(self) -> str:
         if not self.stages:
             return f"hit     {self.name}  {figures.size(self.size)}  nothing had to run"
         measured = f"{figures.size(self.size)}  {figures.seconds(self.seconds)}"
-        return f"made    {self.name}  {measured}  {self.stages}: {self.why}"
+        notes = "".join(f"\n        {note}" for note in self.notes)
+        return f"made    {self.name}  {measured}  {self.stages}: {self.why}{notes}"
 
 
 class Screen:

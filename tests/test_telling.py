@@ -34,6 +34,11 @@ def test_a_row_says_what_ran_and_why() -> None:
     assert str(HIT) == "hit     n@cpu:FP32  10 B  nothing had to run"
 
 
+def test_a_row_ends_with_what_a_person_should_know() -> None:
+    row = MADE._replace(notes=("w stays f32", "x is frozen"))
+    assert str(row).splitlines()[1:] == ["        w stays f32", "        x is frozen"]
+
+
 def test_a_table_lists_what_was_made_and_counts_the_rest() -> None:
     lines = table([MADE, HIT], 3, ["o@cpu:FP32"]).splitlines()
     assert lines[1].split() == ["m@cpu:FP32", "1.50", "s", "2.00", "MB", "input", "model", "changed"]

@@ -11,8 +11,9 @@ import click
 
 from modelbuild import __version__
 from modelbuild.cli import optimizer
+from modelbuild.cli.compressing import compression, compression_options
 from modelbuild.errors import UsageError
-from modelbuild.targets import Precision
+from modelbuild.targets import Compression, Precision
 
 if TYPE_CHECKING:
     from modelbuild.frontends.source import SourceModel
@@ -81,18 +82,27 @@ def _shared_options(command: F) -> F:
 
 @click.command("convert")
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option(
-    "--precision",
-    type=click.Choice([p.value for p in Precision], case_sensitive=False),
-    help="FP16 if nothing is said.",
-)
 @click.option("--rename", metavar="NAME->NEW,…", help="Other names for inputs and outputs.")
+@compression_options
 @_shared_options
-def convert_command(*, model: Path, precision: str | None, compress_to_fp16: bool | None, **given: Any) -> None:
+def convert_command(
+    *,
+    model: Path,
+    precision: str | None,
+    compress_to_fp16: bool | None,
+    mode: str | None,
+    group_size: str | None,
+    ratio: float | None,
+    all_layers: bool,
+    keep: Sequence[str],
+    **given: Any,
+) -> None:
     """Convert the file MODEL to OpenVINO IR: MODEL_NAME.xml and MODEL_NAME.bin."""
     if precision is not None and compress_to_fp16 is not None:
         raise UsageError("--precision and --compress_to_fp16 say the same; give one of them")
-    _Conversion(model, given, Precision(precision) if precision else _stored(compress_to_fp16)).run()
+    chosen = Precision(precision) if precision else _stored(compress_to_fp16)
+    how = compression(chosen, mode=mode, group_size=group_size, ratio=ratio, all_layers=all_layers, keep=keep)
+    _Conversion(model, given, chosen, how).run()
 
 
 def _stored(compress_to_fp16: bool | None) -> Precision:
@@ -144,7 +154,7 @@ def mo_command(
         raise UsageError(
             "--compress_to_fp16 stands for --data_type and --disable_weights_compression; give one of them"
         )
-    conversion = _Conversion(model, given, _stored(False if full else compress_to_fp16))
+    conversion = _Conversion(model, given, _stored(False if full else compress_to_fp16), Compression())
     if explain:
         click.echo(conversion.explanation(), nl=False)
     else:
@@ -158,6 +168,7 @@ class _Conversion:
     model: Path
     given: dict[str, Any]
     precision: Precision
+    compression: Compression
     _read: SourceModel | None = None
 
     @property
@@ -168,12 +179,13 @@ class _Conversion:
         return name
 
     def run(self) -> None:
-        from modelbuild.convert import convert_model, save_model
+        from modelbuild.convert import convert_model, in_precision, save_model
 
         path = self.given["output_dir"] / f"{self.name}.xml"
         graph = convert_model(self.model, **self.options(), tell=self._tell)
+        graph = in_precision(graph, self.precision, self.compression, tell=self._tell)
         self._tell("step", "write")
-        written = save_model(graph, path, precision=self.precision)
+        written = save_model(graph, path, precision=Precision.FP32)
         if not self.given["silent"]:
             click.echo(f"{path}  {written.xml_size} bytes")
             click.echo(f"{path.with_suffix('.bin')}  {written.bin_size} bytes")

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from modelbuild.manifest import Manifest, Model, Variant
     from modelbuild.plan import Artifact
     from modelbuild.project.delivery import Delivery
-    from modelbuild.project.entries import Measured
+    from modelbuild.project.entries import Entry, Measured
     from modelbuild.stages import Answer, Forecast, Job, Listener
     from modelbuild.stages.pool import Pool
 
@@ -55,11 +55,15 @@ _NO_LIMIT = 64
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What `Checkout.make` did: the stages that ran, in order; none if all was in the store."""
+    """What `Checkout.make` did: the stages that ran, in order; none if all was in the store.
+
+    ``notes`` are what a person should know of the conversion.
+    """
 
     variant: Variant
     ran: tuple[Event, ...]
     size: int
+    notes: tuple[str, ...]
 
     @property
     def seconds(self) -> float:
@@ -269,15 +273,17 @@ class Checkout:
                 artifact.package, artifact.files, self.folder(variant), timeout=timeout, look=look
             )
         blobs = {name: answers["package"].blob(output) for name, output in artifact.files.items()}
+        said = self._said(artifact, build, answers["package"], look)
         self._note(
             artifact,
             {name: answer.key.digest for name, answer in answers.items()},
             {name: Delivered(blob.size, blob.xxh3, None) for name, blob in blobs.items()},
-            self._note_for_report(artifact, build, answers["package"], look),
+            self.reporting.note(variant, said),
         )
         self._memo.keep()
         made = tuple(event for event in heard if event.what == "made")
-        return Made(variant, made, sum(blob.size for blob in blobs.values()))
+        size = sum(blob.size for blob in blobs.values())
+        return Made(variant, made, size, said.artifact.summary.notes if said.artifact.summary else ())
 
     def _look_at(self, model: str) -> Look:
         """One for the variants of a model, which are mostly made one after the other and share their first stages."""
@@ -342,12 +348,13 @@ class Checkout:
         self._stamps.write(artifact.variant, noted)
         self._touched[artifact.variant] = noted
 
-    def _note_for_report(self, artifact: Artifact, build: Build, package: Answer, look: Look) -> str:
+    def _said(self, artifact: Artifact, build: Build, package: Answer, look: Look) -> Entry:
+        """What a report says of an artifact."""
         from modelbuild import plan
         from modelbuild.project import entries
 
         variant, model = artifact.variant, self.model(artifact.variant)
-        said = entries.entry(
+        return entries.entry(
             variant,
             entries.source_of(model, plan.framework(model), artifact.sources),
             package,
@@ -355,7 +362,6 @@ class Checkout:
             summary=build.content(artifact.describe, SUMMARY, look=look),
             trail=[step for job in self._jobs(artifact) for step in self._build.trail(job, look)],
         )
-        return self.reporting.note(variant, said)
 
     def _measured(self, artifact: Artifact, build: Build, look: Look, pair: Answer) -> Measured:
         """``pair`` is the answer that has the two files of the IR."""
