@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from modelbuild.collector import collector_paused
 from modelbuild.errors import UsageError
-from modelbuild.extensions import extended
 from modelbuild.frontends.load import load, read_source
 from modelbuild.graph import Graph
 from modelbuild.options import GivenShape, Number, Numbers, specified
 from modelbuild.passes.further import rules_of
 from modelbuild.passes.pipeline import DEFAULT, optimize
-from modelbuild.passes.rename import rename as rename_ports
 from modelbuild.passes.specialize import specialize
-from modelbuild.passes.transform import transform as apply_transform
 from modelbuild.rewrite import Trace
 from modelbuild.targets import Compression, Limits, Precision
 from modelbuild.tensor.dtype import ElementType
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from modelbuild.ir import Written
     from modelbuild.manifest.model import Transform
 
@@ -101,25 +101,39 @@ def convert_model(
     )
     if batch is not None and input_shape:
         raise UsageError("batch and input_shape exclude each other: write the batch into the shape")
-    with extended([Path(path) for path in extensions]) as modules:
+    with _at_work(extensions) as modules:
         further = rules_of(modules)
         tell("step", "translate")
         graph = load(model, specs, output or (), order=input or (), batch=batch)
         tell("step", "optimize")
         traces = [optimize(graph, phases, further)]
         if transform:
+            from modelbuild.passes.transform import transform as apply_transform
+
             tell("step", "transform")
             traces += [apply_transform(graph, transform), optimize(graph, phases, further)]
-    for event in chain.from_iterable(trace.events.values() for trace in traces):
-        tell("rule", str(event))
+    if tell is not untold:  # there are as many as nodes, and nearly nobody wants to hear of them
+        for event in chain.from_iterable(trace.events.values() for trace in traces):
+            tell("rule", str(event))
     if static_shape:
         from modelbuild.passes.fit import fit
 
         fit(graph, Limits(static_shapes=True), Trace())
-    rename_ports(graph, rename or {})
+    if rename:
+        from modelbuild.passes.rename import rename as rename_ports
+
+        rename_ports(graph, rename)
     for note in graph.notes:
         tell("note", note)
     return graph
+
+
+def _at_work(extensions: Sequence[str | Path]) -> AbstractContextManager[tuple[ModuleType, ...]]:
+    if not extensions:
+        return nullcontext(())
+    from modelbuild.extensions import extended
+
+    return extended([Path(path) for path in extensions])
 
 
 @collector_paused()

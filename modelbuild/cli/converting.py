@@ -179,11 +179,13 @@ class _Conversion:
         return name
 
     def run(self) -> None:
-        from modelbuild.convert import convert_model, in_precision, save_model
+        from modelbuild.convert import convert_model, in_precision, save_model, untold
 
         path = self.given["output_dir"] / f"{self.name}.xml"
-        graph = convert_model(self.model, **self.options(), tell=self._tell)
-        graph = in_precision(graph, self.precision, self.compression, tell=self._tell)
+        hears = _LEVELS[self.given["log_level"]] or self.given["progress"]
+        tell = self._tell if hears else untold
+        graph = convert_model(self.model, **self.options(), tell=tell)
+        graph = in_precision(graph, self.precision, self.compression, tell=tell)
         self._tell("step", "write")
         written = save_model(graph, path, precision=Precision.FP32)
         if not self.given["silent"]:
