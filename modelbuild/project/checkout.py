@@ -297,14 +297,13 @@ class Checkout:
         from modelbuild import plan
 
         model = self.model(variant)
-        return plan.artifact(
-            model,
-            variant,
-            sources,
+        files = plan.Files(
+            tuple(sources),
             self.sources.reference(model),
             self.sources.calibration(model),
-            extensions=self.sources.extensions(model),
+            self.sources.extensions(model),
         )
+        return plan.Artifact(model, variant, files)
 
     def _jobs(self, artifact: Artifact) -> list[Job]:
         """All that is asked for an artifact; what is delivered comes last."""
@@ -343,7 +342,7 @@ class Checkout:
         stages = {one for job in self._jobs(artifact) for one in job.stages()}
         code = " ".join(sorted({*_PLANNING, *(module for one in stages for module in one.code)}))
         versions = " ".join(sorted({name for one in stages for name in one.versions}))
-        question = self._question(artifact.variant, artifact.sources, code, versions)
+        question = self._question(artifact.variant, artifact.given.source, code, versions)
         noted = Stamp(question=question, code=code, versions=versions, keys=keys, files=files, entry=entry)
         self._stamps.write(artifact.variant, noted)
         self._touched[artifact.variant] = noted
@@ -356,7 +355,7 @@ class Checkout:
         variant, model = artifact.variant, self.model(artifact.variant)
         return entries.entry(
             variant,
-            entries.source_of(model, plan.framework(model), artifact.sources),
+            entries.source_of(model, plan.framework(model), artifact.given.source),
             package,
             self._measured(artifact, build, look, package),
             summary=build.content(artifact.describe, SUMMARY, look=look),

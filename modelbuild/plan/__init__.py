@@ -1,0 +1,8 @@
+"""What a manifest asks for, as jobs: models x targets x precisions."""
+
+from modelbuild.plan.artifact import Artifact, delivered_files
+from modelbuild.plan.files import Files
+from modelbuild.plan.makers import makers
+from modelbuild.plan.provenance import framework
+
+__all__ = ["Artifact", "Files", "delivered_files", "framework", "makers"]
