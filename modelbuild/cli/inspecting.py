@@ -9,20 +9,24 @@ from typing import TYPE_CHECKING
 import click
 
 from modelbuild.cli.options import json_option
+from modelbuild.errors import UsageError
 
 if TYPE_CHECKING:
-    from modelbuild.report.describe import Description
+    from modelbuild.report.describe import Description, Fitness
     from modelbuild.report.summary import Port, Summary
+    from modelbuild.targets import Target
 
 
 @click.command("inspect")
 @click.argument("file", type=click.Path(path_type=Path))
+@click.option("--device", metavar="NAME", help="Say what of the model this device does not take: NPU, HETERO:GPU,CPU.")
+@click.option("--runtime", metavar="RELEASE", help="The oldest release of OpenVINO that has to read it: 2023.0.")
 @json_option
-def inspect_command(file: Path, as_json: bool) -> None:
+def inspect_command(file: Path, device: str | None, runtime: str | None, as_json: bool) -> None:
     """Say what FILE is, a source model or an IR: inputs, outputs, operators, sizes, what is not supported."""
     from modelbuild.report.describe import describe
 
-    described = describe(file)
+    described = describe(file, _target(device, runtime) if device or runtime else None)
     if as_json:
         import msgspec
 
@@ -30,6 +34,15 @@ def inspect_command(file: Path, as_json: bool) -> None:
     else:
         for line in _lines(described):
             click.echo(line)
+
+
+def _target(device: str | None, runtime: str | None) -> Target:
+    from modelbuild.targets import Target
+
+    try:
+        return Target.of("", device or "CPU", runtime=runtime)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
 
 
 def _lines(described: Description) -> Iterator[str]:
@@ -55,6 +68,21 @@ def _lines(described: Description) -> Iterator[str]:
         yield from _converted(described.converted)
         for note in described.converted.notes:
             yield f"note        {note}"
+    if described.fitness is not None:
+        yield from _fitness(described.fitness)
+
+
+def _fitness(fitness: Fitness) -> Iterator[str]:
+    since = f" of release {fitness.runtime}" if fitness.runtime else ""
+    known = "" if fitness.verified else " (what is documented of it, not verified on a plugin)"
+    answer = f"does not take {len(fitness.refused)} of it" if fitness.refused else "takes it"
+    yield f"device      {fitness.device}{since} {answer}{known}"
+    if fitness.spelled:
+        yield from _counted("rewritten", fitness.spelled)
+    for refusal in fitness.refused:
+        yield f"not taken   {refusal}"
+    for way in fitness.helps:
+        yield f"what helps  {way}"
 
 
 def _converted(summary: Summary) -> Iterator[str]:

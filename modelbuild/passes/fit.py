@@ -70,11 +70,10 @@ def unfit(limits: Limits, refusals: Sequence[Refusal]) -> BuildError:
 def refused(graph: Graph, limits: Limits, trace: Trace) -> list[Refusal]:
     """Rewrite ``graph`` in place as far as it helps; say what stands against it all the same."""
     judge = _Judge(limits)
-    found = list(judge.refusals(graph))
-    if found:
+    if any(judge.refusals(graph)):
         apply((*map(judge.where_refused, SPELLINGS), *constants.RULES), graph, trace)
-        found = list(judge.refusals(graph))
-    return [*(open_shapes(graph) if limits.static_shapes else ()), *found]
+    shapes = list(open_shapes(graph)) if limits.static_shapes else []
+    return [*shapes, *judge.refusals(graph, shapes_come=bool(shapes))]
 
 
 def open_shapes(graph: Graph) -> Iterator[Refusal]:
@@ -111,7 +110,7 @@ class _Judge:
                 raise UsageError(f"device {limits.device}: unknown operator {quote(name)}{did_you_mean(name, known)}")
 
     @cached_property
-    def is_picky(self) -> bool:
+    def _is_picky(self) -> bool:
         """Whether there is anything that is not taken."""
         return self._oldest is not None or any(map(_is_picky, self._limits.members))
 
@@ -123,16 +122,17 @@ class _Judge:
 
         return Rule(rule.name, rule.pattern, rewrite)
 
-    def refusals(self, graph: Graph) -> Iterator[Refusal]:
-        """All of ``graph`` and its bodies."""
-        if not self.is_picky:
+    def refusals(self, graph: Graph, *, shapes_come: bool = False) -> Iterator[Refusal]:
+        """All of ``graph`` and its bodies; where shapes will be static, less what computes with shapes: it will go."""
+        if not self._is_picky:
             return
         outputs = {v.producer for v in graph.outputs}
         for node in graph.nodes():
-            if found := self._why_not(node, is_output=node in outputs):
+            found = self._why_not(node, is_output=node in outputs)
+            if found and not (shapes_come and _is_of_integers(node)):
                 yield Refusal(_label(node), *found)
             for body in node.op.bodies():
-                yield from self.refusals(body)
+                yield from self.refusals(body, shapes_come=shapes_come)
 
     def _why_not(self, node: Node[Op], *, is_output: bool = False) -> tuple[str, str] | None:
         """Why it is not taken, and what would help."""
@@ -167,6 +167,10 @@ class _Judge:
         helper = member.fallback and not self._limits.shares
         elsewhere = f"device: HETERO:{member.plugin or member.name},{member.fallback}, or " if helper else ""
         return told, f"{elsewhere}another target, or 'exclude' this one"
+
+
+def _is_of_integers(node: Node[Op]) -> bool:
+    return not isinstance(node.op, Parameter) and not any(v.fact.dtype.is_real for v in node.outputs)
 
 
 def _has_infinity(op: Op) -> bool:

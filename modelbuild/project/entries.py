@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from modelbuild.fetch import FetchedFile
     from modelbuild.stages import Answer, Job
     from modelbuild.store import Record
+    from modelbuild.targets import Target
 
 _NO_RUNTIMES = "openvino and onnxruntime are not both installed"
 
@@ -59,7 +60,7 @@ def entry(
         files={name: File(sha256=blob.sha256, bytes=blob.size) for name, blob in sorted(blobs.items())},
         summary=counted,
         stages=tuple(_stages(trail)),
-        notes=(*counted.notes, *_why_unproved(measured.proof)),
+        notes=(*counted.notes, *_why_unproved(measured.proof), *_unverified(variant.target)),
         **_measurements(measured),
     )
     return Entry(artifact, source)
@@ -115,6 +116,14 @@ def _measurements(measured: Measured) -> dict[str, Any]:
     proof = None if measured.proof is None else Proof.read(json.loads(measured.proof), against="onnxruntime")
     latency = None if measured.latency is None else Latency.read(json.loads(measured.latency))
     return {"pair": measured.pair, "proof": proof, "latencies": () if latency is None else (latency,)}
+
+
+def _unverified(target: Target) -> tuple[str, ...]:
+    """What is documented of a device may differ from what it does."""
+    if target.is_verified:
+        return ()
+    sources = "; ".join(dict.fromkeys(one.documented for one in target.profiles if not one.verified))
+    return (f"the profile of {target.device} is not verified on a plugin; it follows {sources}",)
 
 
 def _why_unproved(proof: bytes | None) -> tuple[str, ...]:

@@ -10,13 +10,19 @@ from typing import Annotated, TypeAlias
 
 from msgspec import Meta, Struct
 
-from modelbuild.errors import BuildError, UnsupportedModel
+from modelbuild.errors import BuildError, UnsupportedModel, UsageError
 from modelbuild.frontends.onnx import frontend
 from modelbuild.frontends.source import SourceGraph, SourceModel, SourceNode, SourceType, SourceValue
+from modelbuild.graph import Graph
 from modelbuild.ir import read as ir
+from modelbuild.passes.fit import SPELLINGS, refused
 from modelbuild.passes.pipeline import optimize
 from modelbuild.report.summary import Natural, Port, Summary, is_learned, summarize
+from modelbuild.rewrite import Trace
+from modelbuild.targets import Target
 from modelbuild.tensor.shape import show_shape
+
+SPELLED = frozenset(rule.name for rule in SPELLINGS)
 
 
 class Size(Struct, frozen=True, forbid_unknown_fields=True):
@@ -33,6 +39,17 @@ class Unsupported(Struct, frozen=True, forbid_unknown_fields=True):
     why: str
 
 
+class Fitness(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Whether a device takes a model as it is, without anything said of its inputs."""
+
+    device: str
+    runtime: Annotated[str | None, Meta(description="the oldest release that has to read it; null for the newest")]
+    verified: Annotated[bool, Meta(description="whether what is known of the device was held against its plugin")]
+    spelled: Annotated[dict[str, Natural], Meta(description="by rule: how often something is said otherwise for it")]
+    refused: Annotated[tuple[str, ...], Meta(description="each node that it does not take, and why")]
+    helps: tuple[str, ...]
+
+
 class SourceDescription(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="source", tag_field="kind"):
     """A model as its framework wrote it, and what becomes of it."""
 
@@ -46,6 +63,7 @@ class SourceDescription(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     unsupported: dict[str, Unsupported]
     trouble: Annotated[str, Meta(description="why else it cannot be converted; empty where nothing else is wrong")]
     converted: Annotated[Summary | None, Meta(description="the optimised graph, where it can be converted")]
+    fitness: Annotated[Fitness | None, Meta(description="for the device that was asked for")] = None
 
 
 class IrDescription(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="ir", tag_field="kind"):
@@ -66,18 +84,26 @@ Description: TypeAlias = SourceDescription | IrDescription
 _NO_LAYERS = ("Const", "Parameter", "Result")
 
 
-def describe(path: Path) -> Description:
-    """What ``path`` is; ``SourceError`` where it is neither an IR (``….xml``) nor a model that can be read."""
-    return _describe_ir(path) if path.suffix == ".xml" else _describe_source(frontend.read(path))
+def describe(path: Path, target: Target | None = None) -> Description:
+    """What ``path`` is; ``SourceError`` where it is neither an IR (``….xml``) nor a model that can be read.
+
+    Of a model it is also said whether ``target`` takes it; ``UsageError`` for an IR, which is what it is.
+    """
+    if path.suffix != ".xml":
+        return _describe_source(frontend.read(path), target)
+    if target is not None:
+        raise UsageError(f"{path}: what a device takes is said of models, not of an IR")
+    return _describe_ir(path)
 
 
-def _describe_source(model: SourceModel) -> SourceDescription:
+def _describe_source(model: SourceModel, target: Target | None) -> SourceDescription:
     unsupported: dict[str, Unsupported] = {}
-    trouble, converted = "", None
+    trouble, converted, fitness = "", None, None
     try:
         graph = frontend.to_graph(model)
         optimize(graph)
         converted = summarize(graph)
+        fitness = None if target is None else _fitness(graph, target)
     except UnsupportedModel as error:
         unsupported = {name: Unsupported(count, why) for name, (count, why) in sorted(error.operators.items())}
     except BuildError as error:  # a description tells of troubles, it has none
@@ -94,6 +120,21 @@ def _describe_source(model: SourceModel) -> SourceDescription:
         unsupported=unsupported,
         trouble=trouble,
         converted=converted,
+        fitness=fitness,
+    )
+
+
+def _fitness(graph: Graph, target: Target) -> Fitness:
+    trace = Trace()
+    limits = target.limits()
+    refusals = refused(graph, limits, trace)
+    return Fitness(
+        device=target.device,
+        runtime=limits.runtime,
+        verified=target.is_verified,
+        spelled={rule: trace.count(rule) for rule in sorted({event.rule for event in trace.events.values()} & SPELLED)},
+        refused=tuple(map(str, refusals)),
+        helps=tuple(dict.fromkeys(refusal.help for refusal in refusals)),
     )
 
 

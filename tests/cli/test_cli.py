@@ -12,6 +12,7 @@ import pytest
 from sites import REPOSITORY, Site, write_model
 
 from modelbuild.cli import run
+from modelbuild.errors import ExitCode
 from modelbuild.manifest.schema import schema_text
 from modelbuild.project import Checkout
 
@@ -275,3 +276,18 @@ disk.sync = lambda path: time.sleep(0.3)
 from modelbuild.cli import run
 sys.exit(run(sys.argv[1:]))
 """
+
+
+def test_inspect_says_what_a_device_does_not_take(built: Site, capsys: Capture) -> None:
+    assert run(["inspect", "src/one.onnx", "--device", "myriad"]) == 0
+    assert "device      MYRIAD of release 2022.3" in capsys.readouterr().out
+    assert run(["inspect", "src/one.onnx", "--device", "NPU", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["fitness"]["verified"] is False
+
+
+@pytest.mark.parametrize(
+    "asked", [["src/one.onnx", "--device", "XPU"], ["build/one/cpu/FP32/one.xml", "--runtime", "2023.0"]]
+)
+def test_inspect_refuses_what_it_cannot_say(asked: list[str], built: Site, capsys: Capture) -> None:
+    assert run(["inspect", *asked]) == ExitCode.MANIFEST
+    assert "device" in capsys.readouterr().err
