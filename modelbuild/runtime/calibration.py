@@ -46,7 +46,10 @@ def calibrate(xml: Path, examples: Sequence[Mapping[str, Array]], settings: Sett
         raise
     except Exception as error:  # nncf's own errors have no common base but this
         said = " ".join(str(error).split()) or type(error).__name__
-        raise StageError(f"nncf does not quantise the model: {said}") from error
+        trouble = StageError(f"nncf does not quantise the model: {said}")
+        if any(node.get_type_name() == "If" for node in model.get_ops()):
+            trouble.add_note("the model has an If: the examples have to take each of its branches")
+        raise trouble from error
     return _Difference(model, quantized).patch()
 
 
@@ -54,7 +57,7 @@ def _quantized(model: Any, examples: Sequence[Mapping[str, Array]], settings: Se
     nncf = _nncf()
     preset = None if settings.preset is None else nncf.QuantizationPreset(settings.preset)
     model_type = None if settings.model_type is None else nncf.ModelType(settings.model_type)
-    ignored = nncf.IgnoredScope(names=list(settings.ignored)) if settings.ignored else None
+    ignored = nncf.IgnoredScope(names=list(settings.ignored), validate=False) if settings.ignored else None
     with redirect_stdout(StringIO()):  # bars of progress; a worker's output is not for a person
         return nncf.quantize(
             model,

@@ -93,7 +93,7 @@ def _split(name: str, array: Array, fact: Fact) -> Iterator[Array]:
     if shape is None or takes(shape, array.shape):
         yield array
     elif array.ndim == len(shape) + 1 and takes(shape, array.shape[1:]):
-        yield from array
+        yield from (array[at, ...] for at in range(len(array)))  # an array each, though it be of no axes
     elif array.ndim == len(shape) and takes(shape, (1, *array.shape[1:])):
         yield from array[:, np.newaxis]
     elif takes(shape, (1, *array.shape)):

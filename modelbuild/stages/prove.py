@@ -108,8 +108,9 @@ def _compare(xml: Path, trial: _Trial, precision: str) -> dict[str, Any]:
     count, shapes = 0, {}
     try:
         for feeds, wanted in _answers(trial, {of_source.get(n, n): fact for n, fact in session.inputs.items()}):
-            count, shapes = count + 1, {name: list(array.shape) for name, array in feeds.items()}
-            answer = _run(session, {trial.names.get(name, name): array for name, array in feeds.items()})
+            fed = {trial.names.get(name, name): array for name, array in feeds.items()}
+            count, shapes = count + 1, {name: list(array.shape) for name, array in fed.items()}
+            answer = _run(session, fed)
             given = {of_source.get(name, name): array for name, array in answer.items()}
             for name in wanted.keys() & given.keys():
                 differences.setdefault(name, []).append(compare(given[name], wanted[name]))
@@ -177,8 +178,11 @@ def _answer(
 def _given(trial: _Trial, wanted: Mapping[str, Fact]) -> Iterator[dict[str, Array]]:
     from modelbuild.runtime.examples import read_examples
 
-    every = (example for path in trial.examples for example in read_examples(path, wanted))
-    yield from islice(every, trial.samples)
+    of_source = {trial.names.get(name, name): name for name in wanted}
+    inputs = {name: wanted[source] for name, source in of_source.items()}
+    every = (example for path in trial.examples for example in read_examples(path, inputs))
+    for example in islice(every, trial.samples):
+        yield {of_source[name]: array for name, array in example.items()}
 
 
 def _on_noise(

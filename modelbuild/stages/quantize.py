@@ -12,6 +12,7 @@ from modelbuild.graph.structure import Const, Parameter
 from modelbuild.ir.names import layers
 from modelbuild.passes.compress.keep import is_kept_from
 from modelbuild.passes.compress.quantized import expect_real_weights
+from modelbuild.passes.compress.sensitive import before_logarithms
 from modelbuild.passes.quantize.grafts import apply
 from modelbuild.stages.graphs import GRAPH_CODE, NUMBERS, read_graph, write_graph
 from modelbuild.stages.inputs import Inputs
@@ -53,8 +54,10 @@ def quantize(inputs: Inputs, params: Params, out: Outputs) -> None:
     graph = read_graph(inputs)
     expect_real_weights(graph, Precision(params["precision"]))
     known = layers(graph)
-    settings = _settings(params, known)
+    settings = _settings(params, graph, known)
     examples = _examples(graph, inputs, params)
+    if not examples:
+        raise StageError("there is no example in the files of 'calibration'")
     with pair(inputs, IR) as xml:
         patch = calibrate(xml, examples, settings)
     if not patch.grafts:
@@ -64,19 +67,21 @@ def quantize(inputs: Inputs, params: Params, out: Outputs) -> None:
     write_graph(graph, {inputs.path(role): role for role in params["files"]}, inputs, out)
 
 
-def _settings(params: Params, known: Mapping[str, Node[Op]]) -> Settings:
+def _settings(params: Params, graph: Graph, known: Mapping[str, Node[Op]]) -> Settings:
     from modelbuild.runtime.calibration import Settings
 
     how = params["calibration"]
-    kept = tuple(_kept(known, msgspec.convert(params["keep"], tuple[Keep, ...])))
-    return Settings(how["preset"], how["model_type"], how["fast_bias_correction"], kept)
+    rules = msgspec.convert(params["keep"], tuple[Keep, ...])
+    return Settings(how["preset"], how["model_type"], how["fast_bias_correction"], tuple(_kept(graph, known, rules)))
 
 
-def _kept(known: Mapping[str, Node[Op]], rules: Sequence[Keep]) -> Iterator[str]:
-    """The layers with weights that a rule keeps from eight bits."""
+def _kept(graph: Graph, known: Mapping[str, Node[Op]], rules: Sequence[Keep]) -> Iterator[str]:
+    """The layers that a rule keeps from eight bits, and what leads to a logarithm: eight bits leave no spectrum."""
+    spectra = before_logarithms(graph)
     for name, node in known.items():
-        weights = (value for value in node.inputs if isinstance(value.producer.op, Const))
-        if any(is_kept_from(value, rules, Precision.INT8) for value in weights):
+        weights = [value for value in node.inputs if isinstance(value.producer.op, Const)]
+        is_kept = any(is_kept_from(value, rules, Precision.INT8) for value in weights)
+        if is_kept or (node.inputs and any(value in spectra for value in node.outputs)):
             yield name
 
 

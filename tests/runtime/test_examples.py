@@ -63,6 +63,12 @@ def test_an_array_without_a_name_is_for_an_only_input(tmp_path: Path) -> None:
         read_examples(saved(tmp_path / "a.npy", np.ones((1, 7))), SENTENCE)
 
 
+def test_an_example_of_an_input_without_axes_is_an_array(tmp_path: Path) -> None:
+    rate = {"rate": Fact(ElementType.i64, ())}
+    found = read_examples(saved(tmp_path / "a.npy", np.array([8000, 16000])), rate)
+    assert [(type(example["rate"]), example["rate"].shape) for example in found] == [(np.ndarray, ())] * 2
+
+
 def test_inputs_have_as_many_examples_as_each_other(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", ids=np.ones((4, 1, 7)), mask=np.ones((3, 1, 7)))
     with pytest.raises(SourceError, match="4 for 'ids', 3 for 'mask'"):

@@ -1,0 +1,105 @@
+"""Real models in FP16-INT8: ranges by nncf on the inputs that they came with, and noise around them.
+
+Each computes in integers what its source computes, within the bounds below, or is refused with its reason.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pytest
+from corpus import models
+
+from modelbuild.errors import BuildError
+from modelbuild.manifest import select
+from modelbuild.project import Checkout
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(find_spec("nncf") is None, reason="needs nncf: pip install 'modelbuild[nncf]'"),
+]
+
+SAMPLES: Final = 24
+REFUSED: Final = {
+    "mtcnn_onet_qoperator_u8u8": "quantised already",
+    "ultraface_RFB320_qdq_u8s8_perchannel": "quantised already",
+    "silero_vad": "nncf does not quantise the model",  # it has an If of which one branch is never taken
+}
+SMALLEST_COSINE: Final[dict[str, float]] = {}
+
+
+def site(folder: Path, source: Path) -> Path:
+    """A manifest of one model, and examples: the inputs that it came with, 0.2 of their deviation as noise on them."""
+    shutil.copy(source / "model.onnx", folder / "model.onnx")
+    with np.load(source / "io_ref.npz") as found:
+        inputs = {name.removeprefix("in:"): found[name] for name in found.files if name.startswith("in:")}
+    rng = np.random.default_rng(0)
+
+    def around(array: Any) -> Any:
+        if array.dtype.kind != "f":
+            return np.stack([array] * SAMPLES)
+        noise = rng.standard_normal((SAMPLES, *array.shape)) * (array.std() or 1) * 0.2
+        noise[0] = 0
+        return (array + noise).astype(array.dtype)
+
+    np.savez(folder / "examples.npz", **{name: around(array) for name, array in inputs.items()})
+    said = {
+        "source": {"path": "model.onnx"},
+        "precisions": ["FP16-INT8"],
+        "calibration": {"data": ["examples.npz"], "samples": SAMPLES},
+        "reference": {"data": ["examples.npz"], "samples": 4},
+    }
+    (folder / "models.yaml").write_text(json.dumps({"version": 1, "models": {"m": said}}))
+    return folder / "models.yaml"
+
+
+def kernels(xml: Path) -> set[str]:
+    """What products and convolutions compute in on the CPU."""
+    import openvino
+
+    compiled = openvino.Core().compile_model(xml, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    infos = [node.get_rt_info() for node in compiled.get_runtime_model().get_ops()]
+    return {
+        str(info["runtimePrecision"].astype(str))
+        for info in infos
+        if str(info["layerType"].astype(str)) in {"Convolution", "FullyConnected", "MatMul"}
+    }
+
+
+@pytest.mark.models
+@pytest.mark.parametrize("source", models("onnx"))
+def test_a_model_computes_in_integers_or_says_why_not(source: Path, tmp_path: Path) -> None:
+    with Checkout.open(site(tmp_path, source)) as checkout:
+        (variant,) = select([], checkout.manifest)
+        if (reason := REFUSED.get(source.name)) is not None:
+            with pytest.raises(BuildError, match=reason):
+                checkout.make(variant)
+            return
+        checkout.make(variant)
+        entry = checkout.reporting.noted(variant)
+    assert entry is not None
+    assert entry.artifact.summary is not None
+    assert entry.artifact.summary.operators["FakeQuantize"] > 0
+    assert kernels(checkout.folder(variant) / "m.xml") & {"i8", "u8"}
+    proof = entry.artifact.proof
+    if proof is not None:
+        assert proof.cosine is not None
+        assert proof.cosine >= SMALLEST_COSINE[source.name]
+
+
+@pytest.mark.models
+def test_two_builds_give_the_same_bytes(tmp_path: Path) -> None:
+    (small,) = (case.values[0] for case in models("onnx") if case.id == "mtcnn_rnet")  # type: ignore[attr-defined]
+    contents = []
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        with Checkout.open(site(tmp_path / name, small)) as checkout:
+            (variant,) = checkout.manifest.variants()
+            checkout.make(variant)
+            contents.append({path.name: path.read_bytes() for path in checkout.folder(variant).iterdir()})
+    assert contents[0] == contents[1]
