@@ -62,7 +62,7 @@ def _joined(pieces: Iterator[str], count: int = 1000) -> Iterator[str]:
 def _drafts(*paths: Path) -> Iterator[list[BinaryIO]]:
     """Open an empty file for each path; they take their names, in order, once all are written.
 
-    Nothing is synced, as compilers do not either: the store syncs what it takes in.
+    Nothing is synced, as compilers do not either: the store syncs what is big of what it takes in.
     """
     drafts = [path.with_name(f".{path.name}.{os.urandom(4).hex()}.draft") for path in paths]
     files: list[BinaryIO] = []

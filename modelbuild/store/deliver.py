@@ -41,19 +41,28 @@ def deliver(store: Store, files: Mapping[str, Blob], folder: Path) -> tuple[str,
         return ()
     place = folder.resolve()  # a folder may be a link to a bigger disk; what changes places is the real one
     drafts = f".{place.name}.delivery-"
-    with disk.explained(place), lock.held(place.with_name(f"{drafts}lock"), _PATIENCE) as alone:
-        if alone:
-            for stale in (path for path in place.parent.iterdir() if path.name.startswith(drafts) and path.is_dir()):
-                shutil.rmtree(stale)
-        draft = Path(tempfile.mkdtemp(dir=place.parent, prefix=drafts))
-        try:
-            for name in written:
-                store.copy(files[name], draft / name)
-            draft.chmod(0o755)
-            _put_in_place(draft, place, written)
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)  # swept by the next delivery if not now
+    with disk.explained(place):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with lock.folder_held(place.parent, _PATIENCE) as alone:
+            if alone:
+                for stale in _drafts(place.parent, drafts):
+                    shutil.rmtree(stale)
+            draft = Path(tempfile.mkdtemp(dir=place.parent, prefix=drafts))
+            try:
+                for name in written:
+                    store.copy(files[name], draft / name)
+                draft.chmod(0o755)
+                _put_in_place(draft, place, written)
+            finally:
+                shutil.rmtree(draft, ignore_errors=True)  # swept by the next delivery if not now
     return written
+
+
+def _drafts(parent: Path, prefix: str) -> list[str]:
+    with os.scandir(parent) as entries:
+        return [
+            entry.path for entry in entries if entry.name.startswith(prefix) and entry.is_dir(follow_symlinks=False)
+        ]
 
 
 def is_delivered(files: Mapping[str, Blob], folder: Path) -> bool:

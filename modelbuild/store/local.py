@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from modelbuild.store.layout import Shelf
 
 FORMAT = "v1"
+_WORTH_SYNCING = 1 << 20
+"""Bytes from where it is worth waiting for the disk. What a power cut takes is noticed by its size or check sum when it
+is asked for, and made again: of small things in less time than syncing all of them takes."""
+
 _CACHE_TAG = b"Signature: 8a477f597d28d172789f06886806bc55\n# Made by modelbuild; safe to delete, costs only time.\n"
 
 
@@ -120,7 +124,8 @@ class LocalStore:
             counted = blob or blob_of(draft)
             target = Path(self._place("blobs", counted.sha256))
             draft.chmod(0o444)
-            disk.sync(draft)
+            if counted.size >= _WORTH_SYNCING:
+                disk.sync(draft)
             target.parent.mkdir(parents=True, exist_ok=True)
             draft.replace(target)  # also over one that is there: it may be damaged, this one is not
         return counted
@@ -128,7 +133,7 @@ class LocalStore:
     def publish(self, record: Record) -> None:
         target = Path(self._place("records", record.key))
         with disk.explained(target):
-            disk.replace(target, record.encode(), drafts=self._open())
+            disk.replace(target, record.encode(), drafts=self._open(), synced=record.size >= _WORTH_SYNCING)
 
     @contextmanager
     def lock(self, key: Digest, patience: float) -> Iterator[bool]:

@@ -32,14 +32,29 @@ def held(path: Path, patience: float) -> Iterator[bool]:
             release(path, descriptor)
 
 
+@contextmanager
+def folder_held(folder: Path, patience: float) -> Iterator[bool]:
+    """The same with a folder that is there already: nothing is made for the lock, and nothing can stay behind."""
+    descriptor = _locked(folder, patience, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield descriptor is not None
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
 def acquire(path: Path, patience: float) -> int | None:
     """The open, locked file; None if it stays somebody else's, or if this file system knows no locks."""
     if not path.parent.is_dir():
         path.parent.mkdir(parents=True, exist_ok=True)
+    return _locked(path, patience, os.O_RDWR | os.O_CREAT)
+
+
+def _locked(path: Path, patience: float, how: int) -> int | None:
     deadline = time.monotonic() + patience
     pause = _FIRST_PAUSE
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        descriptor = os.open(path, how | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
