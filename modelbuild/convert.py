@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from modelbuild.collector import collector_paused
-from modelbuild.errors import UsageError
+from modelbuild.errors import EnvironmentTrouble, UsageError
 from modelbuild.frontends.load import load, read_source
 from modelbuild.graph import Graph
 from modelbuild.options import GivenShape, Number, Numbers, specified
@@ -149,14 +149,19 @@ def save_model(
 
     ``precision`` is that of the weights, by its name in a manifest; ``compress_to_fp16`` says FP16 or FP32, and without
     either it is FP16. ``compression`` says how INT8 and INT4 store them, and which layers keep more. The graph itself
-    stays as it is.
+    stays as it is. Raises :class:`EnvironmentTrouble` where the disk refuses.
     """
+    from modelbuild import disk
     from modelbuild.ir import save
 
     if precision is not None and compress_to_fp16 is not None:
         raise UsageError("precision and compress_to_fp16 say the same; give one of them")
     chosen = Precision.FP32 if compress_to_fp16 is False else precision or Precision.FP16
-    return save(in_precision(graph, chosen, compression), Path(path))
+    made = in_precision(graph, chosen, compression)
+    try:
+        return save(made, Path(path))
+    except OSError as error:
+        raise EnvironmentTrouble(disk.refusal(error, path, "the output")) from error
 
 
 def in_precision(graph: Graph, precision: str, compression: Compression | None = None, *, tell: Tell = untold) -> Graph:

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _ADVICE = {
-    errno.ENOSPC: "free some space, or put the cache on another disk",
-    errno.EDQUOT: "the quota is used up: free some space, or put the cache on another disk",
-    errno.EROFS: "the file system is read-only: put the cache elsewhere",
-    errno.EACCES: "fix the permissions, or put the cache elsewhere",
-    errno.EPERM: "fix the permissions, or put the cache elsewhere",
+    errno.ENOSPC: "free some space, or put {what} on another disk",
+    errno.EDQUOT: "the quota is used up: free some space, or put {what} on another disk",
+    errno.EROFS: "the file system is read-only: put {what} elsewhere",
+    errno.EACCES: "fix the permissions, or put {what} elsewhere",
+    errno.EPERM: "fix the permissions, or put {what} elsewhere",
     errno.EEXIST: "a file is in the way of a folder: move it",
     errno.ENOTDIR: "a file is in the way of a folder: move it",
     errno.EISDIR: "a folder is in the way of a file: move it",
@@ -41,8 +41,13 @@ def explained(path: Path) -> Iterator[None]:
 
 def trouble(error: OSError, path: Path) -> StoreError:
     place = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else path
-    advice = _ADVICE.get(error.errno or 0, "check the disk")
-    return StoreError(f"{place}: {(error.strerror or str(error)).lower()}: {advice}")
+    return StoreError(refusal(error, place, "the cache"))
+
+
+def refusal(error: OSError, place: Path | str, what: str) -> str:
+    """One line for people; ``what`` could be put elsewhere."""
+    advice = _ADVICE.get(error.errno or 0, "check the disk").format(what=what)
+    return f"{place}: {(error.strerror or str(error)).lower()}: {advice}"
 
 
 def sync(path: Path) -> None:

@@ -29,7 +29,7 @@ from doit.task import Task
 from modelbuild import disk, telling
 from modelbuild.errors import BuildError, ManifestError
 from modelbuild.manifest import Manifest, Model, Variant, load
-from modelbuild.project import MANIFEST, REPORTS, Checkout, names, place
+from modelbuild.project import MANIFEST, REPORTS, Checkout, abreast, names, place
 from modelbuild.stages import Event
 from modelbuild.telling import Row, Screen
 
@@ -42,6 +42,9 @@ TaskDict: TypeAlias = dict[str, Any]
 Asked = TypeVar("Asked", bound=Callable[..., bool])
 
 _OURS = {"modelbuild": True}
+_ABREAST = 2
+"""Models made in turn. Nobody knows yet whether there will be a ``-n``; more of them would have to be kept in mind."""
+
 _BROKEN_MANIFEST = "_manifest"
 _COMMON: TaskDict = {"io": {"capture": False}, "meta": _OURS}
 
@@ -88,29 +91,28 @@ def task_source() -> Iterator[TaskDict]:
 def task_build() -> Iterator[TaskDict]:
     """Build what the manifest asks for"""
     yield _group("build", task_build.__doc__)
-    manifest = _manifest()
-    for model in manifest.models.values() if manifest is not None else ():
-        variants = model.variants()
-        if not variants:
-            continue
+    if (manifest := _manifest()) is None:
+        return
+    for variant in abreast(manifest.variants(), _ABREAST):
         yield {
-            "name": model.id,
-            "doc": f"build {model.id} for all of its targets",
-            "actions": None,
-            "task_dep": [f"build:{variant}" for variant in variants],
-            "uptodate": [True],
-            "meta": _OURS,
+            "name": str(variant),
+            "doc": f"build {variant}",
+            "actions": [(_told, [_make, variant])],
+            "task_dep": [f"source:{variant.model}"],
+            "targets": [f"build/{place(variant)}/{name}" for name in names(variant)],
+            "uptodate": [(_is_built, [variant])],
+            "clean": [(_clean, [variant])],
+            **_COMMON,
         }
-        for variant in variants:
+    for model in manifest.models.values():
+        if variants := model.variants():
             yield {
-                "name": str(variant),
-                "doc": f"build {variant}",
-                "actions": [(_told, [_make, variant])],
-                "task_dep": [f"source:{model.id}"],
-                "targets": [f"build/{place(variant)}/{name}" for name in names(variant)],
-                "uptodate": [(_is_built, [variant])],
-                "clean": [(_clean, [variant])],
-                **_COMMON,
+                "name": model.id,
+                "doc": f"build {model.id} for all of its targets",
+                "actions": None,
+                "task_dep": [f"build:{variant}" for variant in variants],
+                "uptodate": [True],
+                "meta": _OURS,
             }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import pytest
 from pictures import MEAN, SCALE, convolved
 
 from modelbuild import convert_model, save_model
-from modelbuild.errors import BuildError, UsageError
+from modelbuild.errors import BuildError, EnvironmentTrouble, UsageError
 from modelbuild.graph.structure import Parameter
 from modelbuild.tensor.dtype import Array
 
@@ -266,3 +268,19 @@ def test_names_that_cannot_be_given_are_told_at_once(total: Path) -> None:
 def test_names_can_be_exchanged(total: Path) -> None:
     graph = convert_model(total, rename={"a": "b", "b": "a"})
     assert [value.names for value in graph.inputs] == [("b",), ("a",), ("n",)]
+
+
+def test_a_disk_that_refuses_is_told_with_the_path_asked_for_and_advice(
+    total: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph = convert_model(total)
+
+    def full(_: object) -> str:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("modelbuild.ir.weights.Weights.finish", full)
+    with pytest.raises(
+        EnvironmentTrouble, match=r"/m\.xml: no space left on device: free some space, or put the output"
+    ):
+        save_model(graph, tmp_path / "m.xml")
+    assert not list(tmp_path.glob("*m.xml*"))

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from modelbuild.cli.options import json_option, manifest_option, selectors_argument
 from modelbuild.errors import BuildError, ExitCode
+from modelbuild.report.figures import plural, seconds
 
 if TYPE_CHECKING:
     from modelbuild.manifest import Variant
@@ -24,24 +25,31 @@ if TYPE_CHECKING:
 @json_option
 @manifest_option
 def plan_command(selectors: Sequence[str], as_json: bool, manifest: Path) -> None:
-    """Say what a build would run, and why; run nothing."""
+    """Say what a build would run, why, and how long that took the last time; run nothing."""
     from modelbuild.manifest import select
     from modelbuild.project import Checkout
 
     with Checkout.open(manifest) as checkout:
         waiting = 0
+        every: dict[tuple[str, str], _Step] = {}
         for variant in select(selectors, checkout.manifest):
             steps = list(_steps(checkout, variant))
-            waiting += bool(steps)
-            if as_json and steps:
-                click.echo(json.dumps({"variant": str(variant), "steps": steps}))
-            elif steps:
-                click.echo(str(variant))
-                for step in steps:
-                    last = f"  ({step['seconds']:.2f} s last time)" if step["seconds"] else ""
-                    click.echo(f"  {step['stage']:10}  {step['why']}{last}")
+            if not steps:
+                continue
+            waiting += 1
+            new = [step for step in steps if step.what not in every]  # what artifacts share runs once
+            every |= {step.what: step for step in new}
+            if as_json:
+                said = [step.plain() for step in steps]
+                click.echo(json.dumps({"variant": str(variant), "steps": said, "seconds": _seconds(new)}))
+                continue
+            click.echo(f"{variant}  {_expected(new)}")
+            for step in steps:
+                before = " with another artifact" if step not in new else ""
+                last = f"  ({seconds(step.seconds)} last time{before})" if step.seconds is not None else ""
+                click.echo(f"  {step.stage:10}  {step.why}{last}")
     if not as_json:
-        click.echo(f"{waiting} to build" if waiting else "nothing to do")
+        click.echo(f"{waiting} to build, {_expected(list(every.values()))}" if waiting else "nothing to do")
 
 
 @click.command("explain")
@@ -116,18 +124,51 @@ def why_command(selectors: Sequence[str], applied: bool, manifest: Path) -> None
                 click.echo("  applied: " + (", ".join(f"{rule} x{n}" for rule, n in counts.items()) or "none"))
 
 
-def _steps(checkout: Checkout, variant: Variant) -> Iterator[dict[str, Any]]:
+class _Step(NamedTuple):
+    """Something to be done. ``seconds`` is what it took the last time; None where nobody knows."""
+
+    stage: str
+    subject: str
+    why: str
+    seconds: float | None
+
+    @property
+    def what(self) -> tuple[str, str]:
+        return self.stage, self.subject
+
+    def plain(self) -> dict[str, Any]:
+        return {"stage": self.stage, "why": self.why, "seconds": self.seconds}
+
+
+def _steps(checkout: Checkout, variant: Variant) -> Iterator[_Step]:
     why = checkout.stale(variant)
     if why is None:
         return
     try:
         waiting = checkout.forecasts(variant)
     except BuildError as error:
-        yield {"stage": "fetch", "why": str(error), "seconds": None}
+        yield _Step("fetch", variant.model, str(error), None)
         return
     for one in waiting:
-        yield {"stage": one.job.stage.name, "why": str(one.why), "seconds": one.seconds}
-    yield {"stage": "deliver", "why": why, "seconds": None}
+        yield _Step(one.job.stage.name, one.job.subject, str(one.why), one.seconds)
+    yield _Step("deliver", str(variant), why, None)
+
+
+def _seconds(steps: Iterable[_Step]) -> float | None:
+    """What they took in sum; None where that is known of none."""
+    known = [step.seconds for step in steps if step.seconds is not None]
+    return sum(known) if known else None
+
+
+def _expected(steps: Sequence[_Step]) -> str:
+    """``about 1.20 s``, and how much of it nobody knows."""
+    run = [step for step in steps if step.stage != "deliver"]
+    if not run:
+        return "nothing to run"
+    known, unknown = _seconds(run), sum(step.seconds is None for step in run)
+    if known is None:
+        return "never timed"
+    return f"about {seconds(known)}" + (f" and {plural(unknown, 'step')} never timed" if unknown else "")
 
 
 def _plain(one: Forecast) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from modelbuild.errors import EnvironmentTrouble
 from modelbuild.graph.graph import Graph
 from modelbuild.ir.weights import Weights
 from modelbuild.ir.xml import Info, document
@@ -31,7 +30,7 @@ def save(graph: Graph, xml_path: Path, *, rt_info: Info | None = None, digests: 
 
     Whatever goes wrong, files that stood there before stay as they were. ``rt_info`` is kept by the IR as it is; for
     equal graphs and infos the bytes are equal. Raises ``SourceError`` where a tensor cannot be read any more, and
-    ``EnvironmentTrouble`` where the files cannot be written.
+    ``OSError`` where the files cannot be written.
     """
     if xml_path.suffix != ".xml":
         raise ValueError(f"{xml_path} does not end in .xml")
@@ -66,16 +65,13 @@ def _drafts(*paths: Path) -> Iterator[list[BinaryIO]]:
     """
     drafts = [path.with_name(f".{path.name}.{os.urandom(4).hex()}.draft") for path in paths]
     files: list[BinaryIO] = []
-    try:
-        paths[0].parent.mkdir(parents=True, exist_ok=True)
-        with ExitStack() as stack:
-            for draft in drafts:
-                files.append(stack.enter_context(draft.open("xb+")))
-                stack.callback(draft.unlink, missing_ok=True)
-            yield files
-            for file in files:
-                file.close()
-            for draft, path in zip(drafts, paths, strict=True):
-                draft.replace(path)
-    except OSError as error:
-        raise EnvironmentTrouble(f"{paths[-1]}: cannot be written: {error.strerror or error}") from error
+    paths[0].parent.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        for draft in drafts:
+            files.append(stack.enter_context(draft.open("xb+")))
+            stack.callback(draft.unlink, missing_ok=True)
+        yield files
+        for file in files:
+            file.close()
+        for draft, path in zip(drafts, paths, strict=True):
+            draft.replace(path)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelbuild import digest, disk
+from modelbuild.errors import StoreError
 from modelbuild.store import layout, lock
 from modelbuild.store.copying import copy
 from modelbuild.store.interface import Damage, Lost
@@ -115,7 +116,7 @@ class LocalStore:
         except OSError as error:
             if error.errno not in disk.REFUSALS:
                 raise
-            raise disk.trouble(error, folder) from error
+            raise StoreError(disk.refusal(error, self.home, "the cache")) from error  # no draft's name helps anybody
         finally:
             shutil.rmtree(folder, ignore_errors=True)  # what a full disk leaves behind is swept by the next process
 

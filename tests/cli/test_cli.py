@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -88,10 +89,27 @@ def test_plan_says_what_would_run_and_runs_nothing(built: Site, capsys: Capture)
     before = built.files()
     assert run(["plan", "one@cpu:FP32"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "one@cpu:FP32"
-    assert lines[1].startswith("  load        input model changed")
-    assert lines[-1] == "1 to build"
+    assert re.fullmatch(r"one@cpu:FP32  about \d\.\d\d s", lines[0])
+    assert re.fullmatch(r"  load        input model changed  \(\d\.\d\d s last time\)", lines[1])
+    assert lines[-1] == lines[0].replace("one@cpu:FP32 ", "1 to build,")
     assert built.files() == before
+
+
+def test_plan_counts_what_artifacts_share_once(built: Site, capsys: Capture) -> None:
+    write_model(built.root / "src" / "one.onnx", scale=7.0)
+    assert run(["plan", "one", "--json"]) == 0
+    first, second = map(json.loads, capsys.readouterr().out.splitlines())
+    taken = {step["stage"]: step["seconds"] for step in second["steps"] if step["seconds"] is not None}
+    assert {"load", "optimize"} < taken.keys()
+    assert first["seconds"] == pytest.approx(sum(step["seconds"] or 0 for step in first["steps"]))
+    assert second["seconds"] == pytest.approx(sum(taken.values()) - taken["load"] - taken["optimize"])
+
+
+def test_plan_says_what_was_never_timed(site: Site, capsys: Capture) -> None:
+    assert run(["plan", "one@cpu:FP32"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "one@cpu:FP32  never timed"
+    assert lines[-1] == "1 to build, never timed"
 
 
 def test_explain_names_the_field_that_changed(built: Site, capsys: Capture) -> None:
