@@ -131,7 +131,8 @@ def report_command(manifest: Path) -> None:
 def _outcomes(
     checkout: Checkout, variants: Sequence[Variant], workers: int, keep_going: bool, screen: Screen
 ) -> Iterator[_Outcome]:
-    """What became of each variant, in their order: a row if it was made, None if it was there."""
+    """What became of each variant, in the order of making: a row if it was made, None if it was there."""
+    from modelbuild.project import abreast
 
     def one(variant: Variant) -> Row | BuildError | None:
         try:
@@ -150,7 +151,8 @@ def _outcomes(
         return
     with ThreadPoolExecutor(workers) as threads:
         try:
-            yield from until_one_fails(zip(variants, threads.map(one, variants), strict=True))
+            ordered = list(abreast(variants, workers))
+            yield from until_one_fails(zip(ordered, threads.map(one, ordered), strict=True))
         except BaseException:  # Ctrl-C: whatever still runs shall not be waited for
             checkout.close()
             raise

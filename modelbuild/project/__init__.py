@@ -2,11 +2,12 @@
 
 `Checkout` makes variants and knows, without planning or reading anything big, which are there already: a `Stamp` beside
 the cache notes what was delivered and the digest of all that it depended on. ``delivery`` knows our own folders below
-``build/`` from other people's, ``runs`` keeps what each run did.
+``build/`` from other people's, ``runs`` keeps what each run did, ``reporting`` writes the report.
 """
 
 from modelbuild.project.checkout import MANIFEST, Checkout, Made
 from modelbuild.project.delivery import REPORTS, Delivery, names, place
+from modelbuild.project.order import abreast
 from modelbuild.project.stamp import Stamp
 
-__all__ = ["MANIFEST", "REPORTS", "Checkout", "Delivery", "Made", "Stamp", "names", "place"]
+__all__ = ["MANIFEST", "REPORTS", "Checkout", "Delivery", "Made", "Stamp", "abreast", "names", "place"]

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeAlias
 from modelbuild.digest import Digest
 from modelbuild.memo import Fingerprint
 
-_ROOM = 4
+_ROOM = 6  # three stages of each of two models, which a build makes in turn
 
 Copy: TypeAlias = Callable[[Any], Any]
 
