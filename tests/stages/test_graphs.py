@@ -33,7 +33,13 @@ def artifact(model: Path, precision: str) -> Job:
     params = {"framework": "onnx", "inputs": [], "order": [], "batch": None, "outputs": [], "files": [MODEL]}
     loaded = Job(load, "m", params, files)
     aside: dict[str, Job | FileInput] = {**files, ORIGIN: loaded}
-    asked = {"precision": precision, "limits": Limits().plain(), "compression": {"keep": []}, "files": [MODEL]}
+    asked = {
+        "precision": precision,
+        "limits": Limits().plain(),
+        "compression": {"keep": []},
+        "rename": {},
+        "files": [MODEL],
+    }
     special = Job(specialize, f"m@cpu:{precision}", asked, {GRAPH: loaded}, aside)
     return Job(emit, f"m@cpu:{precision}", {"name": "m"}, {GRAPH: special}, aside)
 
