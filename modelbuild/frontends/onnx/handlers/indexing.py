@@ -5,7 +5,7 @@ from __future__ import annotations
 from modelbuild import ops
 from modelbuild.frontends.handlers import Build
 from modelbuild.frontends.onnx.registry import onnx
-from modelbuild.frontends.onnx.shapes import extent_of, extents, shape_of
+from modelbuild.frontends.onnx.shapes import extent_of, shape_of
 from modelbuild.graph import Value
 from modelbuild.tensor.dtype import ElementType
 from modelbuild.tensor.shape import decide_less
@@ -20,14 +20,17 @@ def gather(build: Build, data: Value, indices: Value, *, axis: int = 0) -> Value
 
 @onnx.op("GatherElements", since=11)
 def gather_elements(build: Build, data: Value, indices: Value, *, axis: int = 0) -> Value:
-    """Indices may end before the data do, on the other axes; the operation wants what they reach only."""
+    """Indices may end before the data do, on the other axes; the operation wants what they reach only.
+
+    The runtime drops a Slice before this operation even if its other axes are cut, but no strided one.
+    """
     own, wanted = data.fact.shape or (), indices.fact.shape or ()
     if len(own) == len(wanted):
-        at = build.axis(axis, len(own))
-        shorter = [i for i, (d, w) in enumerate(zip(own, wanted, strict=True)) if i != at and decide_less(w, d)]
-        if shorter:
-            none, ones = build.ints(*[0] * len(shorter)), build.ints(*[1] * len(shorter))
-            data = build(ops.Slice(), data, none, extents(build, indices, *shorter), ones, build.ints(*shorter))
+        at, rank = build.axis(axis, len(own)), len(own)
+        whole = tuple(int(i == at or not decide_less(w, d)) for i, (d, w) in enumerate(zip(own, wanted, strict=True)))
+        if 0 in whole:
+            cut = ops.StridedSlice((1,) * rank, whole)
+            data = build(cut, data, build.ints(*[0] * rank), shape_of(build, indices), build.ints(*[1] * rank))
     return build(ops.GatherElements(axis), data, indices)
 
 
