@@ -53,6 +53,9 @@ class Op(msgspec.Struct, frozen=True):
     index_inputs: ClassVar[tuple[int, ...]] = ()
     """Inputs that say where, not what: dimensions are followed only where these are numbers, and they come as such."""
 
+    list_inputs: ClassVar[tuple[int, ...]] = ()
+    """Further inputs that are lists of sizes or axes, for which any type of integer will do."""
+
     precise_inputs: ClassVar[tuple[int, ...]] = ()
     """Inputs whose constants are never compressed: ranges, scales, sizes, thresholds."""
 

@@ -23,8 +23,8 @@ SHORT = 256
 WORTH_A_THREAD = 1 << 18
 """Pieces of at least so many bytes are written while the next one is made."""
 
-TINY, WORD = 64, 8
-"""Of contents up to so many bytes the parts are remembered too, in steps of an i64."""
+TINY, WORD = 64, 4
+"""Of contents up to so many bytes the parts are remembered too, in steps of an i32."""
 
 NOTHING = b"\0"
 """What stands for a tensor without elements: a constant of the IR has at least one byte."""

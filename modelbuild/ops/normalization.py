@@ -51,6 +51,7 @@ class MVN(Op, frozen=True):
     eps_mode: EpsMode = EpsMode.INSIDE_SQRT
 
     version: ClassVar[str] = "opset6"
+    list_inputs: ClassVar[tuple[int, ...]] = (1,)
 
     def infer(self, data: Fact, axes: Fact) -> Fact:
         expect_numbers(self, data)

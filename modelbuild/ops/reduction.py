@@ -21,6 +21,7 @@ class Reduce(Op, frozen=True):
 
     keep_dims: bool
 
+    list_inputs: ClassVar[tuple[int, ...]] = (1,)
     of_truth: ClassVar[bool] = False
     """Whether it takes truth values, or else numbers."""
 

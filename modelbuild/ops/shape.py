@@ -46,6 +46,7 @@ class Reshape(Op, frozen=True):
 
     exact: ClassVar[bool] = True
     follows_dims: ClassVar[bool] = True
+    list_inputs: ClassVar[tuple[int, ...]] = (1,)
 
     def infer(self, data: Fact, pattern: Fact) -> Fact:
         expect_lists(pattern)

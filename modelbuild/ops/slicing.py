@@ -332,6 +332,7 @@ class Pad(Op, frozen=True):
     pad_mode: PadMode = PadMode.CONSTANT
 
     exact: ClassVar[bool] = True
+    list_inputs: ClassVar[tuple[int, ...]] = (1, 2)
     precise_inputs: ClassVar[tuple[int, ...]] = (3,)
 
     def infer(self, data: Fact, begins: Fact, ends: Fact, value: Fact | None = None) -> Fact:

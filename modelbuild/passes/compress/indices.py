@@ -1,4 +1,4 @@
-"""Write small lists of axes, orders and positions as i32: sources have them as i64, and no extent needs that."""
+"""Write small lists of axes, sizes and positions as i32: sources have them as i64, and no extent needs that."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def narrow_indices(graph: Graph, trace: Trace) -> int:
             if found:
                 node.op = node.op.with_bodies(*inner)
                 made += found
-        elif node.op.index_inputs:
+        elif node.op.index_inputs or node.op.list_inputs:
             made += _narrow(graph, node, trace)
     return made
 
 
 def _narrow(graph: Graph, node: Node[Op], trace: Trace) -> int:
     """All lists of a node, or none: some operations want them to be of one type."""
-    places = [i for i in node.op.index_inputs if i < len(node.inputs)]
+    places = [i for i in (*node.op.index_inputs, *node.op.list_inputs) if i < len(node.inputs)]
     narrow = [_narrowed(node, node.inputs[i]) for i in places]
     lists = [value for value in narrow if value is not None]
     if len(lists) < len(places):

@@ -73,4 +73,18 @@ def scale_before_shift(m: Match, g: Rewriter) -> Value | Skip:
     return g(ops.Add(), scaled, g(ops.Multiply(), m.value(shift), m.value(scale)))
 
 
-RULES = (*(_into(*case) for case in SCALED), scale_before_shift)
+further = constant()
+
+
+@rule(of(ops.Add, of(ops.Add, x, shift), further))
+def join_shifts(m: Match, g: Rewriter) -> Value | Skip:
+    """(x + a) + b  ->  x + (a + b)"""
+    a, b = m[shift], m[further]
+    if a.dtype not in {ElementType.f32, ElementType.f64}:
+        return Skip(f"sums of {a.dtype} are not joined")
+    if np.prod(np.broadcast_shapes(a.shape, b.shape)) > max(a.size, b.size):
+        return Skip(f"the sum of {list(a.shape)} and {list(b.shape)} is larger than both")
+    return g(ops.Add(), m[x], g(ops.Add(), m.value(shift), m.value(further)))
+
+
+RULES = (*(_into(*case) for case in SCALED), scale_before_shift, join_shifts)
