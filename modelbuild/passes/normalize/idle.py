@@ -5,6 +5,7 @@ from __future__ import annotations
 from modelbuild import ops
 from modelbuild.graph import Op, Value
 from modelbuild.rewrite import Match, Rewriter, Rule, anything, constant, of, rule
+from modelbuild.tensor.shape import same
 
 x, y = anything(), constant()
 convert = of(ops.Convert, x)
@@ -25,7 +26,8 @@ def _same_shape(kind: type[Op]) -> Rule:
 
     def drop(m: Match, g: Rewriter) -> Value | None:
         given, made = m[root].inputs[0], m[root].outputs[0]
-        if given.fact.shape is None or given.fact.shape != made.fact.shape or not given.fact.is_static:
+        old, new = given.fact.shape, made.fact.shape
+        if old is None or new is None or len(old) != len(new) or not all(map(same, old, new)):
             return None
         return None if _reverses(m[root].op, m[root].inputs) else given
 
