@@ -76,6 +76,11 @@ def refused(graph: Graph, limits: Limits, trace: Trace) -> list[Refusal]:
     return [*shapes, *judge.refusals(graph, shapes_come=bool(shapes))]
 
 
+def judgement(graph: Graph, limits: Limits) -> list[Refusal]:
+    """The nodes that device and release do not take as they are."""
+    return list(_Judge(limits).refusals(graph))
+
+
 def open_shapes(graph: Graph) -> Iterator[Refusal]:
     """What is not static: the inputs to begin with, for the rest may follow from them."""
     inputs = [v for v in graph.inputs if not v.fact.is_static]

@@ -1,0 +1,88 @@
+"""Profiles of devices that are here, held against what the plugin answers: a difference either way is an error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import arithmetic
+import moves
+import numpy as np
+import pytest
+from corpus import models
+
+from modelbuild.convert import convert_model
+from modelbuild.graph import Graph, Node
+from modelbuild.graph.structure import Const, Parameter
+from modelbuild.ir import save
+from modelbuild.passes.fit import judgement, refused
+from modelbuild.rewrite import Trace
+from modelbuild.targets import BUILT_IN, PROFILES, Limits
+from modelbuild.tensor.dtype import Array, ElementType
+from modelbuild.tensor.storage import InMemory
+
+pytestmark = pytest.mark.slow
+openvino = pytest.importorskip("openvino")
+
+DEVICE = "CPU"
+CASES = [*arithmetic.CASES, *moves.CASES]
+
+
+@pytest.fixture(scope="module")
+def core() -> Any:
+    return openvino.Core()
+
+
+def test_no_profile_claims_to_be_verified_that_is_not(core: Any) -> None:
+    assert {name for name in PROFILES if PROFILES[name].verified} == {"AUTO", DEVICE}
+    assert BUILT_IN["auto"].profiles[0].limits == BUILT_IN["cpu"].profiles[0].limits
+
+
+@pytest.mark.models
+@pytest.mark.parametrize("folder", models("onnx"))
+def test_the_plugin_takes_what_the_profile_takes_of_a_real_model(folder: Path, tmp_path: Path, core: Any) -> None:
+    graph = convert_model(folder / "model.onnx")
+    assert refused(graph, limits(), Trace()) == []
+    assert not_taken(core, graph, tmp_path) == set()
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_the_plugin_takes_an_operation_where_the_profile_does(case: Any, tmp_path: Path, core: Any) -> None:
+    for graph in uses(case.op, case.inputs):
+        judged = {node.name for node in graph.nodes() if refuses(graph, node)}
+        left = not_taken(core, graph, tmp_path)
+        assert judged <= left  # with a layer that it does not take, the plugin leaves out what surrounds it
+        assert bool(judged) == bool(left)
+
+
+def limits() -> Limits:
+    return BUILT_IN[DEVICE.lower()].limits()
+
+
+def refuses(graph: Graph, node: Node[Any]) -> bool:
+    """Whether the profile refuses a node as it is."""
+    told = f"{node.op.ir_type()} {node.name!r}: "
+    return any(str(refusal).startswith(told) for refusal in judgement(graph, limits()))
+
+
+def uses(op: Any, inputs: Sequence[Array]) -> Iterator[Graph]:
+    """The operation on one open input, then on as many as hold real numbers."""
+    open_ones = [i for i, array in enumerate(inputs) if i == 0 or array.dtype.kind == "f"]
+    for chosen in dict.fromkeys((tuple(open_ones[:1]), tuple(open_ones))):
+        values = [
+            Node(Parameter(ElementType.of(array.dtype), array.shape), (), f"p{i}", names=[f"p{i}"]).output
+            if i in chosen
+            else Node(Const(InMemory(np.array(array, order="C"))), (), f"c{i}").output
+            for i, array in enumerate(inputs)
+        ]
+        node = Node(op, values, "it")
+        yield Graph([values[i] for i in chosen], node.outputs)
+
+
+def not_taken(core: Any, graph: Graph, folder: Path) -> set[str]:
+    """The layers that the plugin does not take."""
+    save(graph, folder / "m.xml")
+    model = core.read_model(folder / "m.xml")
+    taken = core.query_model(model, DEVICE)
+    return {op.get_friendly_name() for op in model.get_ops()} - set(taken)
