@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 from sites import Site
 
 from modelbuild import convert_model, save_model
-from modelbuild.errors import UnsupportedModel, UsageError
+from modelbuild.errors import EnvironmentTrouble, UnsupportedModel, UsageError
 from modelbuild.extensions import extended
 from modelbuild.project import Checkout
 
@@ -179,3 +179,30 @@ def test_what_the_runtime_does_not_know_is_not_proved(site: Site) -> None:
         checkout.make(variant)
         checkout.reporting.write()
     assert "not proved: the runtime does not load it" in (site.root / "build" / "report.json").read_text()
+
+
+def test_an_installed_package_gives_an_extension(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Checkout, "can_prove", False)
+    packages = tmp_path / "packages"
+    (packages / "acme").mkdir(parents=True)
+    (packages / "acme" / "__init__.py").write_text("")
+    (packages / "acme" / "amounts.py").write_text("STEP = 1\n")
+    (packages / "acme" / "extension.py").write_text(f"from acme.amounts import STEP\n{example()}")
+    (packages / "acme-1.0.dist-info").mkdir()
+    (packages / "acme-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: acme\nVersion: 1.0\n")
+    (packages / "acme-1.0.dist-info" / "entry_points.txt").write_text(
+        "[modelbuild.extensions]\nshop = acme.extension\n"
+    )
+    monkeypatch.syspath_prepend(packages)
+    site.models["acme"]["extensions"] = [{"entry_point": "shop"}]
+    site.write()
+    assert made(site)["acme"][0] == "load"
+    (packages / "acme" / "amounts.py").write_text("STEP = 2\n")
+    assert made(site)["acme"][0] == "load"
+
+
+def test_an_entry_point_that_nobody_has_is_told(site: Site) -> None:
+    site.models["acme"]["extensions"] = [{"entry_point": "shop"}]
+    site.write()
+    with pytest.raises(EnvironmentTrouble, match=r"no installed package has an entry point 'shop' of modelbuild\.ext"):
+        made(site)

@@ -76,7 +76,7 @@ def _changed_entry(model: Model, then: Manifest) -> str | None:
 
 def _changed_file(model: Model, root: Path, changed: Set[Path], tracked: Set[Path]) -> str | None:
     try:
-        extensions = [root / path for path in model.extensions]
+        extensions = [root / path for path in model.extensions if isinstance(path, str)]
         files = [*_files(model.source, root), *extensions, *_data(model, root, changed)]
     except BuildError as error:  # whoever builds it will meet this
         return str(error)

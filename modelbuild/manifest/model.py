@@ -136,6 +136,13 @@ class Transform:
 
 
 @dataclass(frozen=True, slots=True)
+class EntryPoint:
+    """What an installed package gives under this name in the group ``modelbuild.extensions``."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Exclusion:
     """What is not built: a target, a precision, or one precision of one target."""
 
@@ -183,7 +190,7 @@ class Model:
     batch: int | None = None
     static_shape: bool = False
     transform: Transform = Transform()
-    extensions: tuple[str, ...] = ()
+    extensions: tuple[str | EntryPoint, ...] = ()
     rename: tuple[tuple[str, str], ...] = ()
     check: Check | None = None
     reference: Reference | None = None

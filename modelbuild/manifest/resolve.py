@@ -12,6 +12,7 @@ from modelbuild.manifest import notation, schema
 from modelbuild.manifest.model import (
     DataFile,
     Dim,
+    EntryPoint,
     Exclusion,
     InputSpec,
     LowLatency2,
@@ -57,7 +58,10 @@ def resolve(
         static_shape=said(written.static_shape, False),
         transform=_transform(written.transform),
         rename=tuple(_renamed(written)),
-        extensions=tuple(beside(place.file, path) for path in said(written.extensions, ())),
+        extensions=tuple(
+            EntryPoint(one.entry_point) if isinstance(one, schema.EntryPoint) else beside(place.file, one)
+            for one in said(written.extensions, ())
+        ),
         check=_check(written.check, defaults.check),
         reference=_examples(Reference, written.reference, place.file),
         calibration=_examples(Calibration, written.calibration, place.file),

@@ -387,6 +387,12 @@ class Keep(_Entry):
     precision: Literal["FP32", "FP16", "INT8"] | UnsetType = UNSET
 
 
+class EntryPoint(_Entry):
+    """An extension of an installed package: the name of its entry point in the group modelbuild.extensions."""
+
+    entry_point: Annotated[str, Meta(min_length=1, description="the name of an entry point of modelbuild.extensions")]
+
+
 class Model(_Entry):
     """A model and what to build from it."""
 
@@ -397,7 +403,7 @@ class Model(_Entry):
     batch: Annotated[int, Meta(ge=1, le=notation.LARGEST_DIM, description="a batch of 1 or more")] | UnsetType = UNSET
     static_shape: bool | UnsetType = UNSET
     transform: Transform | UnsetType = UNSET
-    extensions: Annotated[list[LocalPath], Meta(extra_json_schema=_UNIQUE)] | UnsetType = UNSET
+    extensions: list[LocalPath | EntryPoint] | UnsetType = UNSET
     targets: TargetNames | UnsetType = UNSET
     precisions: Precisions | UnsetType = UNSET
     exclude: list[Exclusion] | UnsetType = UNSET

@@ -19,7 +19,7 @@ from modelbuild.stages.emit import emit
 from modelbuild.stages.job import Source
 from modelbuild.stages.load import load
 from modelbuild.stages.measure import measure
-from modelbuild.stages.names import BIN, EXTENSION, GRAPH, IR, LATENCY, MODEL, ORIGIN, PLAIN, PROOF, PROVENANCE, XML
+from modelbuild.stages.names import BIN, GRAPH, IR, LATENCY, MODEL, ORIGIN, PLAIN, PROOF, PROVENANCE, XML
 from modelbuild.stages.optimize import optimize
 from modelbuild.stages.package import package
 from modelbuild.stages.prove import prove
@@ -166,7 +166,7 @@ class Artifact:
     @cached_property
     def _extensions(self) -> dict[str, FileInput]:
         """Known to all who read or write the graph."""
-        return {f"{EXTENSION}{i}": FileInput(file.path) for i, file in enumerate(self.given.extensions)}
+        return {role: FileInput(file.path) for role, file in self.given.extensions.items()}
 
     @cached_property
     def _aside(self) -> Mapping[str, Source]:

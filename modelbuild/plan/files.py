@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from modelbuild.fetch import FetchedFile
 
@@ -11,10 +12,10 @@ from modelbuild.fetch import FetchedFile
 class Files:
     """``source`` has the model's own file first. ``reference`` and ``calibration`` hold examples.
 
-    ``extensions`` define operations, handlers and rules of the user's own.
+    ``extensions``, by role, define operations, handlers and rules of the user's own.
     """
 
     source: tuple[FetchedFile, ...]
     reference: tuple[FetchedFile, ...] = ()
     calibration: tuple[FetchedFile, ...] = ()
-    extensions: tuple[FetchedFile, ...] = ()
+    extensions: Mapping[str, FetchedFile] = field(default_factory=dict)

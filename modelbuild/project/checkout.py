@@ -236,7 +236,7 @@ class Checkout:
     def _question(self, variant: Variant, sources: Sequence[FetchedFile], code: str, versions: str) -> Digest:
         model = self.model(variant)
         examples = (*self.sources.reference(model), *self.sources.calibration(model))
-        files = (*sources, *examples, *self.sources.extensions(model))
+        files = (*sources, *examples, *self.sources.extensions(model).values())
         return self._questions.of(variant, files, code, versions)
 
     # ---- making ----

@@ -13,9 +13,10 @@ from modelbuild.digest import Digest
 from modelbuild.errors import BuildError
 from modelbuild.fetch import FetchedFile, discard_wheels, fetch, given_files
 from modelbuild.memo import Signature, is_settled, signature, signature_of
+from modelbuild.stages.names import EXTENSION, EXTENSION_CODE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from modelbuild.fetch import Progress
     from modelbuild.manifest import Model
@@ -86,9 +87,22 @@ class Sources:
         """What an artifact is held against its source on; nothing where the manifest names nothing."""
         return self._given(model.reference.data) if model.reference is not None else ()
 
-    def extensions(self, model: Model) -> tuple[FetchedFile, ...]:
+    def extensions(self, model: Model) -> dict[str, FetchedFile]:
         """What defines operations, handlers and rules of the user's own."""
-        return tuple(file for path in model.extensions for file in self._given((path,)))
+        return dict(self._extensions(model))
+
+    def _extensions(self, model: Model) -> Iterator[tuple[str, FetchedFile]]:
+        """By the role that each file has; of an installed package, all code that its own file may import."""
+        for i, one in enumerate(model.extensions):
+            if isinstance(one, str):
+                yield from ((f"{EXTENSION}{i}", file) for file in self._given((one,)))
+                continue
+            from modelbuild.fetch.installed import installed
+
+            own, code = installed(one.name)
+            yield f"{EXTENSION}{i}", FetchedFile(own.name, own, self._memo.of(own))
+            for name, path in code.items():
+                yield f"{EXTENSION_CODE}{i}/{name}", FetchedFile(name, path, self._memo.of(path))
 
     def calibration(self, model: Model) -> tuple[FetchedFile, ...]:
         """What the ranges of activations are measured on."""

@@ -10,6 +10,9 @@ MODEL: Final = "model"
 EXTENSION: Final = "extension:"
 """What the roles of files with operations, handlers and rules of a user's own begin with; a number follows."""
 
+EXTENSION_CODE: Final = "extension-code:"
+"""What the roles of files begin with that those may import: no stage reads them, but they are in the keys."""
+
 GRAPH: Final = "graph"
 """The role of the job that made the graph which a stage reads."""
 
