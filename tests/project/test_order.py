@@ -2,11 +2,11 @@ from __future__ import annotations
 
 from modelbuild.manifest import Variant
 from modelbuild.project import abreast
-from modelbuild.targets import Precision, Target
+from modelbuild.targets import BUILT_IN, Precision
 
 
 def variant(model: str, precision: Precision) -> Variant:
-    return Variant(model, Target("cpu", "CPU", False, tuple(Precision)), precision)
+    return Variant(model, BUILT_IN["cpu"], precision)
 
 
 VARIANTS = [variant(model, precision) for model in "abc" for precision in (Precision.FP32, Precision.FP16)]
