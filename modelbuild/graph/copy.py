@@ -13,7 +13,13 @@ from modelbuild.tensor.fact import Fact
 def copy(graph: Graph) -> Graph:
     """The same graph from new nodes; operations, facts and contents are shared, bodies too: they never change."""
     known: dict[Value, Value] = {}
-    made = {node: copy_node(node, known) for node in graph.nodes()}
+    made: dict[Node[Op], Node[Op]] = {}
+    for node in graph.nodes():
+        facts = [v.fact for v in node.outputs]
+        made[node] = Node(node.op, [known[v] for v in node.inputs], node.name, node.origin, facts=facts)
+        for old, new in zip(node.outputs, made[node].outputs, strict=True):
+            new.names = old.names
+            known[old] = new
     twin = Graph(
         [known[v] for v in graph.inputs],
         [known[v] for v in graph.outputs],

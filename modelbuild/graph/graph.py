@@ -65,14 +65,22 @@ class Node(Generic[O_co]):
     __slots__ = ("inputs", "name", "op", "origin", "outputs")
 
     def __init__(
-        self, op: O_co, inputs: Sequence[Value] = (), name: str = "", origin: str = "", names: Sequence[str] = ()
+        self,
+        op: O_co,
+        inputs: Sequence[Value] = (),
+        name: str = "",
+        origin: str = "",
+        names: Sequence[str] = (),
+        *,
+        facts: Sequence[Fact] | None = None,
     ) -> None:
-        """``names`` gives the single output of a node its tensor names."""
+        """``names`` gives the single output of a node its tensor names; ``facts`` are what is known of all outputs."""
         self.op = op
         self.inputs = tuple(inputs)
         self.name = name
         self.origin = origin
-        facts = infer(op, tuple([v.fact for v in self.inputs]))
+        if facts is None:
+            facts = infer(op, tuple([v.fact for v in self.inputs]))
         self.outputs = tuple([Value(self, i, fact) for i, fact in enumerate(facts)])
         if names:
             self.output.names = tuple(names)
