@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+import msgspec
 from msgspec.structs import replace
 
 from modelbuild.errors import SourceError
@@ -65,12 +65,11 @@ class Functions:
             raise SourceError(f"the model's functions come to more than {LARGEST} nodes")
 
 
-@dataclass(slots=True)
-class _Walk:
+class _Walk(msgspec.Struct):
     """One pass over everything that is called; each function is seen once."""
 
     functions: Functions
-    sizes: dict[SourceFunction, int | None] = field(default_factory=dict)
+    sizes: dict[SourceFunction, int | None] = msgspec.field(default_factory=dict)
 
     def nodes(
         self, nodes: Sequence[SourceNode], opsets: Mapping[str, int], depth: int
@@ -129,8 +128,7 @@ def instantiate(function: SourceFunction, node: SourceNode) -> SourceGraph:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Call:
+class _Call(msgspec.Struct, frozen=True):
     """How names and attributes of a function read in one of its calls."""
 
     prefix: str

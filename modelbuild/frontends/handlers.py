@@ -13,10 +13,10 @@ import inspect
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
 
+import msgspec
 import numpy as np
 
 from modelbuild.errors import SourceError
@@ -34,8 +34,7 @@ Floats = tuple[float, ...]
 Strings = tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Items:
+class Items(msgspec.Struct, frozen=True):
     """A sequence of tensors, known one by one while the model is translated; it is no value of the graph."""
 
     values: tuple[Value, ...]
@@ -54,8 +53,7 @@ class Refusal(Exception):
     """This node cannot be translated; says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Body:
+class Body(msgspec.Struct, frozen=True):
     """A translated subgraph: ``captures`` feed the inputs that follow its own, in order."""
 
     graph: Graph
@@ -145,8 +143,7 @@ class Build:
         return found[0]
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
+class Signature(msgspec.Struct, frozen=True):
     """What a handler takes, read once from its parameters."""
 
     handler: Handler

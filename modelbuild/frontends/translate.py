@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+
+import msgspec
 
 from modelbuild.errors import SourceError, UnsupportedModel
 from modelbuild.frontends.functions import Fallback, Functions, instantiate
@@ -39,8 +40,7 @@ def translate(model: SourceModel, handlers: Handlers, fallback: Fallback | None 
     return graph
 
 
-@dataclass(slots=True)
-class _Refused:
+class _Refused(msgspec.Struct):
     """Why an operator was refused, the first time, and how often."""
 
     count: int
@@ -224,15 +224,14 @@ class _Symbols:
         return self._known[name]
 
 
-@dataclass(slots=True)
-class _Scope:
+class _Scope(msgspec.Struct):
     """The values that names mean inside a graph, a body or a call; a body's captures become its own parameters."""
 
     source: SourceGraph
     outer: _Scope | None
     opsets: Mapping[str, int]
-    own: dict[str, Argument] = field(default_factory=dict)
-    captured: dict[Value, Value] = field(default_factory=dict)
+    own: dict[str, Argument] = msgspec.field(default_factory=dict)
+    captured: dict[Value, Value] = msgspec.field(default_factory=dict)
 
     def opset(self, node: SourceNode) -> int:
         return self.opsets.get(node.domain, 1)

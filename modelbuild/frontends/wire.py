@@ -16,11 +16,11 @@ from __future__ import annotations
 
 import struct
 from array import array
-from dataclasses import dataclass
 from io import SEEK_END
 from threading import RLock
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, NoReturn, TypeAlias, TypeVar, cast
 
+import msgspec
 import numpy as np
 
 from modelbuild.collector import collector_paused
@@ -55,8 +55,7 @@ class Blob(NamedTuple):
     content: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
-class Kind(Generic[T]):
+class Kind(msgspec.Struct, Generic[T], frozen=True):
     """A type of protobuf: how it is read, and for a number its type in ``struct`` and ``array``."""
 
     how: int

@@ -6,9 +6,10 @@ and no casts. A variable that stands twice in a pattern must meet the same value
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import product
 from typing import Any, Generic, TypeVar, cast, overload
+
+import msgspec
 
 from modelbuild.graph import Node, Op, Value
 from modelbuild.graph.structure import Const
@@ -17,13 +18,11 @@ from modelbuild.tensor.storage import Tensor
 O = TypeVar("O", bound=Op)  # noqa: E741 - the one letter for an operation
 
 
-@dataclass(frozen=True, eq=False)
-class Anything:
+class Anything(msgspec.Struct, frozen=True, eq=False):
     """Meets every value."""
 
 
-@dataclass(frozen=True, eq=False)
-class Constant:
+class Constant(msgspec.Struct, frozen=True, eq=False):
     """Meets a constant; with ``scalar`` only one of a single element.
 
     What is known but still made by operations is not met: it is folded first, or kept on purpose, as the integers of
@@ -33,8 +32,7 @@ class Constant:
     scalar: bool = False
 
 
-@dataclass(frozen=True, eq=False)
-class Of(Generic[O]):
+class Of(msgspec.Struct, Generic[O], frozen=True, eq=False):
     """Meets output ``index`` of one kind of operation.
 
     Below the root of a pattern such a node may have no other use, because the rewrite makes it go away; ``shared``

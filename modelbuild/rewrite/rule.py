@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from modelbuild.graph import Node, Op, Value
@@ -15,8 +15,7 @@ from modelbuild.tensor.dtype import Array
 from modelbuild.tensor.storage import InMemory, Tensor
 
 
-@dataclass(frozen=True, slots=True)
-class Skip:
+class Skip(msgspec.Struct, frozen=True):
     """The shape matched but the rule does not apply. The reason goes to the trace."""
 
     why: str
@@ -51,8 +50,7 @@ class Rewriter:
         return self.constant(np.array(numbers, np.int64))
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(msgspec.Struct, frozen=True):
     name: str
     pattern: Of[Any]
     rewrite: Callable[[Match, Rewriter], Rewrite]

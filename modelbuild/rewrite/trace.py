@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(msgspec.Struct, frozen=True):
     """``why`` is empty where the rule was applied; otherwise the reason that it gave."""
 
     rule: str
@@ -17,11 +16,10 @@ class Event:
         return f"{self.rule} {self.node}: {self.why or 'applied'}"
 
 
-@dataclass(slots=True)
-class Trace:
+class Trace(msgspec.Struct):
     """Events in order; a refusal is kept once a rule and node, and dropped if the rule then applies after all."""
 
-    events: dict[tuple[str, str], Event] = field(default_factory=dict)
+    events: dict[tuple[str, str], Event] = msgspec.field(default_factory=dict)
 
     def applied(self, rule: str, node: str) -> None:
         self.events.pop((rule, node), None)

@@ -7,10 +7,10 @@ becomes the nearest end of its range (NaN: zero).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 from typing import Final, Literal
 
+import msgspec
 import numpy as np
 
 from modelbuild.tensor.dtype import Array, ElementType
@@ -25,8 +25,7 @@ _VECTORISED: Final[dict[tuple[ElementType, ElementType], Literal["float16", "bfl
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Caster:
+class Caster(msgspec.Struct, frozen=True):
     """Casts flat arrays from one element type to another.
 
     ``saturate`` says what becomes of a finite value that the target cannot hold: its nearest end (infinities stay
