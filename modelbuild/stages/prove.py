@@ -113,7 +113,8 @@ def _compare(xml: Path, trial: _Trial, precision: str) -> dict[str, Any]:
             answer = _run(session, fed)
             given = {of_source.get(name, name): array for name, array in answer.items()}
             for name in wanted.keys() & given.keys():
-                differences.setdefault(name, []).append(compare(given[name], wanted[name]))
+                called = trial.names.get(name, name)
+                differences.setdefault(called, []).append(compare(given[name], wanted[name]))
     except _Unproved as why:
         return {"proved": False, "why": str(why)}
     if not differences:

@@ -378,7 +378,7 @@ def test_a_transform_runs_only_for_the_model_that_asks_for_it(built_site: Site) 
     assert ran["two@cpu:FP32"] == []
 
 
-def test_what_is_renamed_is_proved_under_its_own_names(site: Site) -> None:
+def test_what_is_renamed_is_proved_under_its_new_names(site: Site) -> None:
     pytest.importorskip("openvino")
     pytest.importorskip("onnxruntime")
     site.models = {"one": {**site.models["one"], "inputs": {"x": {"rename": "image"}}, "outputs": {"y": "scores"}}}
@@ -388,5 +388,5 @@ def test_what_is_renamed_is_proved_under_its_own_names(site: Site) -> None:
         artifact = checkout.artifact(variant)
         checkout.make(variant)
         proof = json.loads(checkout._build.content(artifact.prove, "proof.json"))
-    assert (list(proof["inputs"]), list(proof["outputs"])) == (["x"], ["y"])
+    assert (list(proof["inputs"]), list(proof["outputs"])) == (["image"], ["scores"])
     assert 'names="image"' in (site.root / "build/one/cpu/FP32/one.xml").read_text()
