@@ -53,6 +53,8 @@ class Selu(Op, frozen=True):
     def infer(self, x: Fact, alpha: Fact, scale: Fact) -> Fact:
         if not x.dtype is alpha.dtype is scale.dtype:
             raise ValueError(f"Selu of {x} with {alpha} and {scale}: the element types differ")
+        if not x.dtype.is_real:
+            raise ValueError(f"Selu takes real numbers, not {x}")
         return Fact(x.dtype, x.shape)
 
     def evaluate(self, x: Array, alpha: Array, scale: Array) -> Array:

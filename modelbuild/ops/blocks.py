@@ -11,7 +11,7 @@ from modelbuild.graph.op import Op
 from modelbuild.ops.axes import axes_of, axis_of, known_axes, length, possible, unknown
 from modelbuild.tensor.dtype import Array, Ints
 from modelbuild.tensor.fact import Fact
-from modelbuild.tensor.shape import UNKNOWN, Dim
+from modelbuild.tensor.shape import UNKNOWN, Dim, decide_equal
 
 
 class Transpose(Op, frozen=True):
@@ -174,7 +174,9 @@ class ReverseSequence(Op, frozen=True):
             axes_of(axes, data.rank)
         elif min(axes) < 0:
             raise ValueError(f"axes {axes} of {data}: they can be counted from behind only where the rank is known")
-        length(lengths)
+        count = length(lengths)
+        if data.shape is not None and count is not None and decide_equal(data.shape[self.batch_axis], count) is False:
+            raise ValueError(f"{count} lengths for the axis {self.batch_axis} of {data}, one for each element expected")
         return Fact(data.dtype, data.shape)
 
     def evaluate(self, data: Array, lengths: Array) -> Array:

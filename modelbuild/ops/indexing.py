@@ -145,6 +145,8 @@ class PlaceUpdate(Update, frozen=True):
     """An update at places whose coordinates are the last axis of ``indices``."""
 
     def infer(self, data: Fact, indices: Fact, updates: Fact, *axis: Fact) -> Fact:
+        if 0 in {data.rank, indices.rank}:
+            raise ValueError(f"{data} cannot be indexed with {indices}: each needs an axis")
         depth = indices.shape[-1] if indices.shape else 1
         if data.rank is not None and isinstance(depth, int):
             if depth > data.rank:

@@ -8,6 +8,7 @@ import numpy as np
 
 from modelbuild.graph.op import Op
 from modelbuild.ops.axes import axis_of, expect_ranks, known_axis, only, possible, replaced, unknown
+from modelbuild.ops.elementwise import expect_numbers
 from modelbuild.tensor.dtype import Array, ElementType
 from modelbuild.tensor.fact import Fact
 from modelbuild.tensor.shape import UNKNOWN, decide_less, merge, product
@@ -68,6 +69,9 @@ class CumSum(Op, frozen=True):
     index_inputs: ClassVar[tuple[int, ...]] = (1,)
 
     def infer(self, data: Fact, axis: Fact) -> Fact:
+        expect_numbers(self, data)
+        if axis.dtype not in {ElementType.i32, ElementType.i64}:
+            raise ValueError(f"the axis is {axis}, an integer expected")
         if data.rank is not None:
             known_axis(axis, data.rank)
         return Fact(data.dtype, data.shape)

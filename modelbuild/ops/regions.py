@@ -126,6 +126,8 @@ class DeformablePSROIPooling(Op, frozen=True):
 
 
 def _pooled(features: Fact, boxes: Fact, height: int, width: int) -> Fact:
+    if features.dtype is not boxes.dtype or not features.dtype.is_real:
+        raise ValueError(f"the features are {features}, the boxes {boxes}: real numbers of one type expected")
     if features.shape is not None and len(features.shape) != 4:
         raise ValueError(f"the features are {features}, [batch, channels, height, width] expected")
     if boxes.shape is not None and len(boxes.shape) != 2:

@@ -207,6 +207,7 @@ class Tile(Op, frozen=True):
     index_inputs: ClassVar[tuple[int, ...]] = (1,)
 
     def infer(self, data: Fact, repeats: Fact) -> Fact:
+        expect_lists(repeats)
         count = length(repeats)
         if data.shape is None or count is None:
             return Fact(data.dtype)

@@ -69,6 +69,11 @@ class Slice(Op, frozen=True):
 
     def infer(self, data: Fact, start: Fact, stop: Fact, step: Fact, axes: Fact | None = None) -> Fact:
         expect_lists(start, stop, step, *([axes] if axes else []))
+        lengths = {length(f) for f in (start, stop, step, *([axes] if axes else []))} - {None}
+        if len(lengths) > 1:
+            raise ValueError(
+                f"starts {start}, stops {stop} and steps {step} for axes {axes}: lists of one length expected"
+            )
         if data.shape is None:
             return Fact(data.dtype)
         if not data.shape:
@@ -341,6 +346,8 @@ class Pad(Op, frozen=True):
         if data.shape is None:
             return Fact(data.dtype, unknown(length(begins)))
         every = (UNKNOWN,) * len(data.shape)
+        if any(length(pads) not in {None, len(data.shape)} for pads in (begins, ends)):
+            raise ValueError(f"pads {begins} and {ends} for {data}: one for each axis expected")
         before, after = begins.elements or every, ends.elements or every
         if not len(before) == len(after) == len(data.shape):
             raise ValueError(f"{len(before)} and {len(after)} pads for {data}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from modelbuild import ops
 from modelbuild.frontends.handlers import Build
 from modelbuild.frontends.onnx.registry import onnx
-from modelbuild.frontends.onnx.shapes import as_scalar
+from modelbuild.frontends.onnx.shapes import as_scalar, converted
 from modelbuild.graph import Value
 from modelbuild.tensor.dtype import ElementType
 
@@ -53,4 +53,6 @@ def unique(
 
 @onnx.op("CumSum", since=11)
 def cum_sum(build: Build, x: Value, axis: Value, *, exclusive: int = 0, reverse: int = 0) -> Value:
-    return build(ops.CumSum(bool(exclusive), bool(reverse)), x, as_scalar(build, axis))
+    return build(
+        ops.CumSum(bool(exclusive), bool(reverse)), x, as_scalar(build, converted(build, axis, ElementType.i64))
+    )
