@@ -65,8 +65,10 @@ def _store_int4(graph: Graph, trace: Trace, how: Compression) -> None:
     from modelbuild.passes.compress.quantized import expect_real_weights
 
     expect_real_weights(graph, Precision.INT4)
-    if not compress_to_int4(graph, trace, how):
-        graph.notes.append("INT4: there is no weight that it is for")
+    fours, eights = compress_to_int4(graph, trace, how)
+    if not fours:
+        instead = f"; {eights} are stored as INT8" if eights else ""
+        graph.notes.append(f"INT4: there is no weight that it is for{instead}")
     compress_to_fp16(graph, trace, how.keep)
 
 

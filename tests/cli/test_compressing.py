@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -15,12 +18,21 @@ from modelbuild.cli import run
 Capture = pytest.CaptureFixture[str]
 
 
+REPOSITORY = Path(__file__).parents[2]
+
+
 @pytest.fixture
 def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    _write(tmp_path / "m.onnx", 64)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "m.xml"
+
+
+def _write(path: Path, size: int) -> None:
     """Two products of matrices, and a constant that f16 cannot hold."""
     rng = np.random.default_rng(0)
-    weights = {name: rng.standard_normal((64, 64)).astype(np.float32) for name in ("a", "b")}
-    weights["c"] = np.linspace(1, 1e6, 64).astype(np.float32)
+    weights = {name: rng.standard_normal((size, size)).astype(np.float32) for name in ("a", "b")}
+    weights["c"] = np.linspace(1, 1e6, size).astype(np.float32)
     graph = helper.make_graph(
         [
             helper.make_node("MatMul", ["x", "a"], ["p"], "first"),
@@ -28,13 +40,11 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             helper.make_node("Add", ["q", "c"], ["y"], "third"),
         ],
         "g",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 64])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 64])],
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, size])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, size])],
         [numpy_helper.from_array(array, name) for name, array in weights.items()],
     )
-    save_model(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), tmp_path / "m.onnx")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path / "m.xml"
+    save_model(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
 
 
 def stored(xml: Path) -> Counter[str]:
@@ -81,3 +91,24 @@ def test_what_an_option_is_not_for_is_refused(model: Path, capsys: Capture, opti
     assert run(["convert", "m.onnx", *options.split()]) == 3
     assert complaint in capsys.readouterr().err
     assert not model.exists()
+
+
+@pytest.mark.parametrize("precision", ["INT8", "INT4", "BF16"])
+def test_bytes_do_not_depend_on_hash_seed_or_processor(tmp_path: Path, precision: str) -> None:
+    _write(tmp_path / "m.onnx", 512)
+    machines = [
+        {"PYTHONHASHSEED": "1"},
+        {"PYTHONHASHSEED": "2", "NPY_DISABLE_CPU_FEATURES": "X86_V3 X86_V4 AVX512_ICL", "OPENBLAS_CORETYPE": "Haswell"},
+    ]
+    ratio = ["--ratio", "0.6", "--all_layers"] if precision == "INT4" else []
+    for i, machine in enumerate(machines):
+        command = [sys.executable, "-W", "ignore", "-m", "modelbuild", "convert", "m.onnx", "--precision", precision]
+        subprocess.run(
+            [*command, *ratio, "-o", str(i)],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY), **machine},
+            check=True,
+            capture_output=True,
+        )
+    for name in ("m.xml", "m.bin"):
+        assert (tmp_path / "0" / name).read_bytes() == (tmp_path / "1" / name).read_bytes()

@@ -35,17 +35,22 @@ def compress_to_int8(graph: Graph, trace: Trace, how: Compression) -> int:
     return made
 
 
-def compress_to_int4(graph: Graph, trace: Trace, how: Compression) -> int:
-    """Weights of matrix products  ->  i4 (``sym``) or u4 (``asym``), one scale a group; others as in INT8."""
-    made = _in_bodies(graph, trace, how)
+def compress_to_int4(graph: Graph, trace: Trace, how: Compression) -> tuple[int, int]:
+    """Weights of matrix products  ->  i4 (``sym``) or u4 (``asym``), one scale a group; others as in INT8.
+
+    Return how many got four bits, and how many eight.
+    """
+    fours, eights = 0, _in_bodies(graph, trace, how)
     found = _found(graph, trace)
     forms = four_bit_forms(found, how)
     for weight in found:
         if is_kept_from(weight.value, how.keep, Precision.INT8):
             trace.skipped(NAME, weight.name, BY_RULE)
+        elif form := forms.get(weight.value):
+            fours += _compress(graph, weight, form, trace)
         else:
-            made += _compress(graph, weight, forms.get(weight.value, per_channel(how.int8)), trace)
-    return made
+            eights += _compress(graph, weight, per_channel(how.int8), trace)
+    return fours, eights
 
 
 def _in_bodies(graph: Graph, trace: Trace, how: Compression) -> int:
