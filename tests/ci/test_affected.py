@@ -119,6 +119,17 @@ def test_other_reference_inputs_affect_their_model(site: Site, change: str) -> N
     assert since(site) == {"two": "data/a.npy changed"}
 
 
+def test_an_edited_extension_affects_its_model(site: Site) -> None:
+    path = site.root / "tools" / "acme.py"
+    path.parent.mkdir()
+    path.write_text("")
+    site.models["two"]["extensions"] = ["tools/acme.py"]
+    site.write()
+    commit(site.root)
+    path.write_text("x = 1")
+    assert since(site) == {"two": "tools/acme.py changed"}
+
+
 def test_a_file_that_git_does_not_know_affects_its_model(site: Site) -> None:
     site.add("own.local")
     commit(site.root)

@@ -23,7 +23,7 @@ from modelbuild.rewrite import Trace
 
 NAME = "low_latency"
 
-Sequence: TypeAlias = ops.LSTMSequence | ops.GRUSequence | ops.RNNSequence
+Recurrence: TypeAlias = ops.LSTMSequence | ops.GRUSequence | ops.RNNSequence
 Looping: TypeAlias = ops.Loop | ops.TensorIterator
 
 _CELLS: dict[type[Op], type[Op]] = {
@@ -41,17 +41,17 @@ def low_latency(graph: Graph, trace: Trace, *, use_const_initializer: bool) -> N
 
     Raises :class:`UsageError` where there is no state, and for all sequences that need to be seen as a whole.
     """
-    nodes = [node for node in graph.nodes() if isinstance(node.op, Sequence | Looping) and _is_stateful(node.op)]
+    nodes = [node for node in graph.nodes() if isinstance(node.op, Recurrence | Looping) and _is_stateful(node.op)]
     if not nodes:
         raise UsageError("LowLatency2: the model has no LSTM, GRU, RNN, Loop or Scan whose state could be kept")
-    backwards = [str(node.outputs[0]) for node in nodes if isinstance(node.op, Sequence) and _needs_the_end(node)]
+    backwards = [str(node.outputs[0]) for node in nodes if isinstance(node.op, Recurrence) and _runs_backwards(node)]
     if backwards:
         raise UsageError(f"LowLatency2: {', '.join(backwards)}: what runs backwards needs the whole sequence at once")
     read = [value for value in graph.inputs if value.uses]
     states = _States(graph, zeroed=use_const_initializer)
     for node in nodes:
-        kept = states.of_sequence(node) if isinstance(node.op, Sequence) else states.of_loop(node)
-        stepped = _cell(kept) if isinstance(kept.op, Sequence) else _body(kept)
+        kept = states.of_sequence(node) if isinstance(node.op, Recurrence) else states.of_loop(node)
+        stepped = _cell(kept) if isinstance(kept.op, Recurrence) else _body(kept)
         trace.applied(NAME, str(node.outputs[0]))
         if stepped is None:
             trace.skipped(f"{NAME}_step", str(kept.outputs[0]), "it is not known to take one step")
@@ -64,12 +64,14 @@ def low_latency(graph: Graph, trace: Trace, *, use_const_initializer: bool) -> N
 
 
 def _is_stateful(op: Op) -> bool:
-    return isinstance(op, Sequence) or any(True for _ in _carried(op))
+    return isinstance(op, Recurrence) or any(True for _ in _carried(op))
 
 
-def _needs_the_end(node: Node[Any]) -> bool:
-    one_way = node.op.directions == 1 and (node.op.direction is ops.Direction.FORWARD or _has_one_step(node))
-    return not one_way
+def _runs_backwards(node: Node[Any]) -> bool:
+    """Whether a step needs those after it; one step alone has none, but two directions would share its state."""
+    if node.op.direction is ops.Direction.REVERSE:
+        return not _has_one_step(node)
+    return node.op.direction is ops.Direction.BIDIRECTIONAL
 
 
 def _carried(op: Op) -> Iterator[tuple[int, ops.Merged]]:
