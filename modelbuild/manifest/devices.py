@@ -77,6 +77,7 @@ def target(name: str, written: schema.Target, others: Mapping[str, Profile]) -> 
         static_shapes=said(written.static_shapes, None),
         precisions=tuple(said(written.precisions, ())) or None,
         runtime=None if written.runtime is UNSET else str(_release(written.runtime)),
+        compiled=said(written.compile, False),
         others=others,
     )
 

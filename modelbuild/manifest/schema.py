@@ -260,13 +260,15 @@ class Device(_Entry):
 class Target(_Entry):
     """A device under a name, with what holds for it; a built-in name may be given another meaning.
 
-    'runtime' is the oldest release that has to read what is built.
+    'runtime' is the oldest release that has to read what is built. 'compile' adds what the device's own compiler makes
+    of it, where that device is.
     """
 
     device: DeviceName
     static_shapes: bool | UnsetType = UNSET
     precisions: Precisions | UnsetType = UNSET
     runtime: Runtime | UnsetType = UNSET
+    compile: bool | UnsetType = UNSET
 
 
 class Source:

@@ -16,10 +16,12 @@ from modelbuild.stages import FileInput, Job
 from modelbuild.stages.check import check
 from modelbuild.stages.describe import describe
 from modelbuild.stages.emit import emit
+from modelbuild.stages.export import export
 from modelbuild.stages.job import Source
 from modelbuild.stages.load import load
+from modelbuild.stages.machine import machine
 from modelbuild.stages.measure import measure
-from modelbuild.stages.names import BIN, GRAPH, IR, LATENCY, MODEL, ORIGIN, PLAIN, PROOF, PROVENANCE, XML
+from modelbuild.stages.names import BIN, BLOB, GRAPH, IR, LATENCY, MODEL, ORIGIN, PLAIN, PROOF, PROVENANCE, XML
 from modelbuild.stages.optimize import optimize
 from modelbuild.stages.package import package
 from modelbuild.stages.prove import prove
@@ -100,6 +102,24 @@ class Artifact:
         """All that is delivered."""
         asked = {"provenance": provenance(self.model, self.variant, self.given)}
         return Job(package, str(self.variant), asked, {IR: self.emit})
+
+    @cached_property
+    def export(self) -> Job | None:
+        """What the target's device makes of it, if that is asked for."""
+        if not self.variant.target.compiled:
+            return None
+        asked = {
+            "device": self.variant.target.device,
+            "machine": machine(),
+            "name": self.variant.model,
+            "provenance": provenance(self.model, self.variant, self.given),
+        }
+        return Job(export, str(self.variant), asked, {IR: self.emit})
+
+    @property
+    def exported_files(self) -> dict[str, str]:
+        """What is delivered of that, in a folder of its own: name -> output of the job ``export``."""
+        return {f"{self.variant.model}.blob": BLOB, PROVENANCE: PROVENANCE} if self.export is not None else {}
 
     # ---- what looks at it ----
 

@@ -165,6 +165,9 @@ class Checkout:
     def folder(self, variant: Variant) -> Path:
         return Path(self.output, delivery.place(variant))
 
+    def _compiled(self, variant: Variant) -> Path:
+        return Path(self.output, delivery.compiled_place(variant))
+
     # ---- what is there ----
 
     def stale(self, variant: Variant) -> str | None:
@@ -252,6 +255,11 @@ class Checkout:
         stays.
         """
         artifact = self.artifact(variant)
+        if artifact.export is not None and not self._is_here(variant.target.device):
+            raise EnvironmentTrouble(
+                f"{variant}: 'compile' of the target asks for a {variant.target.device}, and there is none here; "
+                "build where there is one, or leave 'compile' out"
+            )
         if (lack := self._lacks(artifact)) is not None:
             raise EnvironmentTrouble(f"{variant}: 'check' of the manifest cannot be answered: {lack}")
         timeout = self._timeout
@@ -272,7 +280,14 @@ class Checkout:
             answers["package"] = build.deliver(
                 artifact.package, artifact.files, self.folder(variant), timeout=timeout, look=look
             )
+            if artifact.export is not None:
+                answers["export"] = build.deliver(
+                    artifact.export, artifact.exported_files, self._compiled(variant), timeout=timeout, look=look
+                )
         blobs = {name: answers["package"].blob(output) for name, output in artifact.files.items()}
+        beside = f"../{self._compiled(variant).name}"
+        for name, output in artifact.exported_files.items():
+            blobs[f"{beside}/{name}"] = answers["export"].blob(output)
         said = self._said(artifact, build, answers["package"], look)
         self._note(
             artifact,
@@ -316,6 +331,8 @@ class Checkout:
             found.append(artifact.measure)
         if artifact.check is not None and self._lacks(artifact) is None:
             found.append(artifact.check)
+        if artifact.export is not None:
+            found.append(artifact.export)
         return [*found, artifact.describe]
 
     def _lacks(self, artifact: Artifact) -> str | None:
@@ -421,6 +438,7 @@ class Checkout:
     def orphans(self) -> list[Delivery]:
         """What lies below ``build/`` and is ours, but is asked for by no model, target and precision any more."""
         wanted = {self.folder(variant) for variant in self.manifest.variants()}
+        wanted |= {self._compiled(variant) for variant in self.manifest.variants() if variant.target.compiled}
         return [found for found in delivery.below(self.output) if found.folder not in wanted]
 
     def remove(self, orphan: Delivery, *, dry: bool = False) -> list[Path]:
@@ -431,8 +449,8 @@ class Checkout:
         if not dry:
             self._stamps.forget(variant)
             self.reporting.forget(variant)
-        found = delivery.at(self.folder(variant))
-        return delivery.remove(found, self.output, dry=dry) if found is not None else []
+        found = [delivery.at(folder) for folder in (self.folder(variant), self._compiled(variant))]
+        return [path for one in found if one is not None for path in delivery.remove(one, self.output, dry=dry)]
 
 
 def _all_memory() -> int:

@@ -34,6 +34,11 @@ def place(variant: Variant) -> str:
     return f"{variant.model}/{variant.target}/{variant.precision}"
 
 
+def compiled_place(variant: Variant) -> str:
+    """Where what a device's compiler makes of it is delivered: beside it, because it is of no use elsewhere."""
+    return f"{place(variant)}.compiled"
+
+
 def names(variant: Variant) -> tuple[str, ...]:
     """What lies there."""
     return f"{variant.model}.xml", f"{variant.model}.bin", PROVENANCE

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from modelbuild import __version__, digest
 from modelbuild.stages.key import version_of
+from modelbuild.stages.machine import machine
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,7 +30,8 @@ class Questions:
     def of(self, variant: Variant, files: Iterable[FetchedFile], code: str, versions: str) -> Digest:
         """``files`` are those that are read for the variant, in an order of their own."""
         held = "".join([f"{file.sha256} {file.name}\n" for file in files])
-        asked = f"{self._environment(code, versions)} {self._model(variant.model)} {variant!r}\n{held}"
+        place = machine() if variant.target.compiled else ""
+        asked = f"{self._environment(code, versions)} {self._model(variant.model)} {variant!r} {place}\n{held}"
         return digest.of_bytes(asked.encode())
 
     def _model(self, name: str) -> Digest:

@@ -108,6 +108,24 @@ def read_model(xml: Path) -> Any:
         raise StageError(f"{xml}: the runtime does not read the model: {_reason(error)}") from error
 
 
+def exported(xml: Path, device: str) -> bytes:
+    """What ``device`` makes of the model for itself.
+
+    Raises :class:`EnvironmentTrouble` where there is no such device here, or it keeps what it makes to itself.
+    """
+    core = _core()
+    _expect_device(core.available_devices, device)
+    try:
+        compiled = core.compile_model(core.read_model(xml), device)
+    except RuntimeError as error:
+        raise StageError(f"{xml}: {device} does not take the model: {_reason(error)}") from error
+    try:
+        blob: bytes = compiled.export_model().getvalue()
+    except RuntimeError as error:
+        raise EnvironmentTrouble(f"{device} does not export what it compiles: {_reason(error)}") from error
+    return blob
+
+
 def is_present(device: str) -> bool:
     """Whether the machine has ``device``, and the runtime a plugin for it."""
     try:

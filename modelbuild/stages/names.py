@@ -27,6 +27,7 @@ PLAIN: Final = "plain"
 
 XML: Final = "model.xml"
 BIN: Final = "model.bin"
+BLOB: Final = "model.blob"
 PROVENANCE: Final = "provenance.json"
 PROOF: Final = "proof.json"
 LATENCY: Final = "latency.json"

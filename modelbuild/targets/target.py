@@ -22,7 +22,8 @@ class Target:
     """All conditions are spelled out, so that a key made of them changes when a default changes.
 
     ``runtime`` is the oldest release that has to read the IR, None where it is the newest; ``profiles`` are those of
-    the device, or of all members of a team, and ``known`` is the digest of those.
+    the device, or of all members of a team, and ``known`` is the digest of those. ``compiled``: the device's own
+    compiler is asked for what it makes of each artifact.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Target:
     precisions: tuple[Precision, ...]
     default_precision: Precision
     runtime: Release | None = None
+    compiled: bool = False
     profiles: tuple[Profile, ...] = field(default=(), hash=False, repr=False)
     known: str = ""
 
@@ -43,6 +45,7 @@ class Target:
         static_shapes: bool | None = None,
         precisions: tuple[Precision, ...] | None = None,
         runtime: str | None = None,
+        compiled: bool = False,
         others: Mapping[str, Profile] = NO_OTHERS,
     ) -> Target:
         """What is not said holds as for the device; ``ValueError`` where there is no such device or release.
@@ -59,6 +62,7 @@ class Target:
             known.precisions if precisions is None else precisions,
             known.default_precision,
             known.runtime if runtime is None else _readable(release(runtime), known),
+            compiled,
             known.members,
             digest.of_bytes(repr(known.members).encode()),
         )
