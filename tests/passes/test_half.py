@@ -11,7 +11,7 @@ from modelbuild.graph.text import parse
 from modelbuild.passes.compress.half import compress_to_bf16, compress_to_fp16
 from modelbuild.rewrite import Trace
 from modelbuild.tensor.dtype import ElementType
-from modelbuild.tensor.storage import InMemory
+from modelbuild.tensor.storage import InMemory, Reshaped, Scaled
 
 
 def stored(operation: str, number: str) -> set[ElementType]:
@@ -71,6 +71,17 @@ def test_one_number_beyond_f16_keeps_a_large_constant_and_is_noted() -> None:
     graph = added([7e4, -8e4])
     assert compress_to_fp16(graph, Trace()) == 0
     assert graph.notes == ["what f16 cannot hold stays as it is: c goes up to 80000"]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "factors", "made"), [([4e4, 1], [1, 9], 1), ([4e4, 1], [2, 1], 0), ([1, 1], [1e-6, 1e-7], 0)]
+)
+def test_of_what_is_scaled_the_products_count(numbers: list[float], factors: list[float], made: int) -> None:
+    graph = added([])
+    (node,) = (n for n in graph.nodes() if isinstance(n.op, Const))
+    rows = InMemory(np.repeat(np.array(numbers, np.float32), 5000).reshape(2, 5000))
+    node.op = Const(Reshaped(Scaled(rows, InMemory(np.array(factors, np.float32)), 0), (10000,)))
+    assert compress_to_fp16(graph, Trace()) == made
 
 
 def test_infinities_are_no_number_beyond_f16() -> None:

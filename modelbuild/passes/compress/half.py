@@ -24,7 +24,7 @@ from modelbuild.targets.compression import Keep
 from modelbuild.targets.precision import Precision
 from modelbuild.tensor.dtype import ElementType
 from modelbuild.tensor.pieces import GLANCE
-from modelbuild.tensor.storage import Cast, Tensor
+from modelbuild.tensor.storage import Cast, Reshaped, Scaled, Tensor, Transposed
 
 LARGEST: Final = 65504.0
 """The largest finite f16."""
@@ -117,14 +117,30 @@ def _decisive(graph: Graph) -> Mapping[Value, str]:
 
 def _beyond_half(value: Value, tensor: Tensor) -> str | None:
     """Why f16 cannot hold a constant: what is too large would be cut off, what is too small would be zero."""
-    peak = _peak(tensor)
-    if peak > LARGEST:
-        return f"goes up to {peak:.5g}"
-    if 0 < peak < SMALLEST:
-        return f"goes no further than {peak:.2g}"
+    if _bound(tensor) > LARGEST or not _reaches(tensor, SMALLEST):
+        peak = _peak(tensor)
+        if peak > LARGEST:
+            return f"goes up to {peak:.5g}"
+        if 0 < peak < SMALLEST:
+            return f"goes no further than {peak:.2g}"
     if any(isinstance(node.op, ops.Divide) and place == 1 for node, place in value.uses) and _vanishes(tensor):
         return f"divides, and has numbers below {VANISHING:.1g}"
     return None
+
+
+def _bound(tensor: Tensor) -> float:
+    """What no finite number's magnitude exceeds, found without carrying out what makes the tensor of another."""
+    match tensor:
+        case Reshaped(source=source) | Transposed(source=source):
+            return _bound(source)
+        case Scaled(source=source, factors=factors):
+            return _bound(source) * _peak(factors)
+    return _peak(tensor)
+
+
+def _reaches(tensor: Tensor, magnitude: float) -> bool:
+    """Whether a finite number is at least so far from zero; nearly always one of the first is."""
+    return any((np.isfinite(elements) & (np.abs(elements) >= magnitude)).any() for elements in tensor.arrays(GLANCE))
 
 
 def _peak(tensor: Tensor) -> float:
