@@ -167,11 +167,11 @@ class _Judge:
         reasons = [(member, why) for member, why in answers if why]
         if not reasons or (self._limits.shares and len(reasons) < len(answers)):
             return None
-        member, why = reasons[0]
+        member, (why, way) = reasons[0]
         told = f"{why} (device {member.name})" if len(self._limits.members) > 1 else why
         helper = member.fallback and not self._limits.shares
         elsewhere = f"device: HETERO:{member.plugin or member.name},{member.fallback}, or " if helper else ""
-        return told, f"{elsewhere}another target, or 'exclude' this one"
+        return told, way or f"{elsewhere}another target, or 'exclude' this one"
 
 
 def _is_of_integers(node: Node[Op]) -> bool:
@@ -201,29 +201,37 @@ def _is_picky(profile: Profile) -> bool:
     )
 
 
-def _against(node: Node[Op], profile: Profile, is_output: bool) -> str | None:
-    """Why a device does not take a node."""
+def _against(node: Node[Op], profile: Profile, is_output: bool) -> tuple[str, str] | None:
+    """Why a device does not take a node, and what would help; nothing where only another device would."""
     op, name = node.op, node.op.ir_type()
-    kinds = _kinds(node)
     if name in profile.lacks:
-        return profile.lacks[name]
+        return profile.lacks[name], ""
     if profile.takes and not isinstance(op, Const | Parameter) and name not in profile.takes:
-        return f"{name} is none of the operators that it takes"
-    for types, where in (
-        (profile.types, ""),
-        (profile.input_types if isinstance(op, Parameter) else (), "as an input "),
-        (profile.output_types if is_output else (), "as an output "),
-    ):
-        for kind in kinds:
+        return f"{name} is none of the operators that it takes", ""
+    if isinstance(op, Parameter) and (found := _against_input(node, profile)):
+        return found
+    for types, where in ((profile.types, ""), (profile.output_types if is_output else (), " as an output")):
+        for kind in _kinds(node):
             if types and kind not in types:
-                return f"{kind} is no type that it takes {where}(it takes {', '.join(types)})"
-    if isinstance(op, Parameter) and profile.layouts and op.layout:
-        layout = "".join(op.layout.strip("[]").split(","))
-        if layout not in profile.layouts:
-            return f"{layout} is no layout that it takes (it takes {', '.join(profile.layouts)})"
+                return f"{kind} is no type that it takes{where} (it takes {', '.join(types)})", ""
     if isinstance(op, Const):  # what is computed with it is limited
         return None
-    return next((why for limit in profile.limits if (why := _beyond(node, limit))), None)
+    return next(((why, "") for limit in profile.limits if (why := _beyond(node, limit))), None)
+
+
+def _against_input(node: Node[Op], profile: Profile) -> tuple[str, str] | None:
+    """What can be mended where the model begins: its type and its layout."""
+    assert isinstance(node.op, Parameter)
+    (kind,) = _kinds(node)
+    types = profile.input_types or profile.types
+    if types and kind not in types:
+        why = f"{kind} is no type that it takes as an input (it takes {', '.join(types)})"
+        return why, f"give the input another 'type': one of {', '.join(types)}"
+    layout = "".join(node.op.layout.strip("[]").split(","))
+    if profile.layouts and layout and layout not in profile.layouts:
+        why = f"{layout} is no layout that it takes (it takes {', '.join(profile.layouts)})"
+        return why, f"give the input another 'target_layout': one of {', '.join(profile.layouts)}"
+    return None
 
 
 def _kinds(node: Node[Op]) -> tuple[str, ...]:

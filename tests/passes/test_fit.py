@@ -186,3 +186,9 @@ def test_an_operator_that_does_not_exist_is_a_mistake_of_the_profile() -> None:
         UsageError, match=r"device XPU: unknown operator 'Convolutoin' \(did you mean 'Convolution'\?\)"
     ):
         refused(parse(unary("Erf")), on(takes=("Convolutoin",)), Trace())
+
+
+def test_an_input_of_another_type_can_be_given_one() -> None:
+    text = "graph(%x: i64[2]) {\n  %y = Convert(%x) {destination_type=f32} : f32[2]\n  return %y\n}"
+    (found,) = refused(parse(text), on(input_types=("f32", "u8")), Trace())
+    assert found.help == "give the input another 'type': one of f32, u8"
