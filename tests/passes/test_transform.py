@@ -113,6 +113,37 @@ def test_step_by_step_is_the_whole_sequence(kind: str, tmp_path: Path) -> None:
             run.reset()
 
 
+def test_each_of_several_layers_has_a_state_of_its_own(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("GRU", ["x", "w1", "r1"], ["", "first"], name="one", hidden_size=HIDDEN),
+        helper.make_node("GRU", ["first", "w2", "r2"], ["", "y"], name="two", hidden_size=HIDDEN),
+    ]
+    rows = GATES["GRU"] * HIDDEN
+    weights = {f"r{i}": numbers(i, 1, rows, HIDDEN) for i in (1, 2)}
+    weights |= {"w1": numbers(3, 1, rows, INPUT), "w2": numbers(4, 1, rows, HIDDEN)}
+    source = save(tmp_path / "a.onnx", nodes, {"x": [1, 1, INPUT]}, ["first", "y"], weights)
+    run, alone = session(convert_model(source, transform=STATEFUL), tmp_path), numbers(5, 2, 1, 1, INPUT)
+    first, second = ({k: v.copy() for k, v in run.run({"x": x}).items()} for x in alone)
+    run.reset()
+    np.testing.assert_array_equal(run.run({"x": alone[0]})["y"], first["y"])
+    assert not np.allclose(run.run({"x": alone[0]})["y"], second["y"])
+    both = two_layers(alone[:, :, 0], weights)
+    np.testing.assert_allclose([first["y"][0], second["y"][0]], both, rtol=1e-5, atol=1e-6)
+
+
+def two_layers(steps: Array, weights: dict[str, Array]) -> list[Array]:
+    """The last states of two layers after each step, by the operation's numpy meaning."""
+    op, zero = ops.GRUCell(HIDDEN, ("sigmoid", "tanh")), np.zeros((1, HIDDEN), np.float32)
+    bias, states, found = np.zeros(3 * HIDDEN, np.float32), [zero, zero], []
+    for x in steps:
+        given = x
+        for i in (0, 1):
+            (states[i],) = op.step(given, (states[i],), (weights[f"w{i + 1}"][0], weights[f"r{i + 1}"][0], bias))
+            given = states[i]
+        found.append(given)
+    return found
+
+
 def test_pieces_of_several_steps_are_the_whole_sequence(tmp_path: Path) -> None:
     x, states = numbers(7, 2 * STEPS, 1, INPUT), {name: np.zeros((1, 1, HIDDEN), np.float32) for name in "hc"}
     whole = session(convert_model(recurrent(tmp_path / "a.onnx", "LSTM", 2 * STEPS)), tmp_path, "whole")

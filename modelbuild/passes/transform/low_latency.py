@@ -59,6 +59,7 @@ def low_latency(graph: Graph, trace: Trace, *, use_const_initializer: bool) -> N
         for old, new in zip(kept.outputs, stepped, strict=True):
             graph.replace(old, new)
         refine(stepped)
+    graph.forget_strangers()  # a step gives outputs that nobody may ask for
     idle = [value for value in read if not value.uses and value not in graph.outputs]
     graph.inputs = [value for value in graph.inputs if value not in idle]
 
@@ -183,9 +184,8 @@ def _reshaped(op: Op, value: Value, axes: tuple[int, ...], node: Node[Any]) -> V
 def _body(node: Node[Any]) -> tuple[Value, ...] | None:
     """The outputs of a loop's body in its place, where it takes one step over whole inputs."""
     op = node.op
-    if op.iterations(*(v.fact for v in node.inputs)) != 1 or not all(
-        map(_is_whole, op.inputs, [node] * len(op.inputs))
-    ):
+    takes_one_step = op.iterations(*(v.fact for v in node.inputs)) == 1
+    if not (takes_one_step and all(_is_whole(feed, node) for feed in op.inputs)):
         return None
     given = [_argument(node, feed, parameter) for feed, parameter in zip(op.inputs, op.body.inputs, strict=True)]
     results = inline(op.body, dict(zip(op.body.inputs, given, strict=True)))
