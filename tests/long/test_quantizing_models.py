@@ -30,7 +30,20 @@ REFUSED: Final = {
     "ultraface_RFB320_qdq_u8s8_perchannel": "quantised already",
     "silero_vad": "nncf does not quantise the model",  # it has an If of which one branch is never taken
 }
-SMALLEST_COSINE: Final[dict[str, float]] = {}
+SMALLEST_COSINE: Final = {
+    "arabic_rom_encoder": 0.9999, "asr_pre_kaldi": 0.9999, "asr_pre_resample_44_16": 0.9999,
+    "asr_pre_whisper80": 0.9999, "basic_pitch": 0.996, "dtln_model_1": 0.88, "eeg_spindle": 0.9999, "magika": 0.9999,
+    "mtcnn_pnet": 0.9998, "mtcnn_rnet": 0.99, "oww_embedding_model": 0.99, "oww_melspectrogram": 0.9999,
+    "ppocr_v2_cls": 0.99, "tract_byte_sb_bidi_lstm": 0.985, "ultraface_RFB-320": 0.9998,
+    "ultraface_RFB-320_without_postprocessing": 0.997, "ultraface_slim-320": 0.9998,
+}  # fmt: skip
+"""Below this no cosine may fall; measured ones are a little above. The input of the others is next to silence, their
+answers are next to zero, and eight bits are too coarse for either."""
+
+REALS: Final = frozenset(
+    {"asr_pre_kaldi", "asr_pre_resample_44_16", "asr_pre_whisper80", "oww_melspectrogram", "trt_debug_model"}
+)
+"""Their products compute spectra, which keep their bits, or are of a kind for which the runtime has no integers."""
 
 
 def site(folder: Path, source: Path) -> Path:
@@ -85,11 +98,11 @@ def test_a_model_computes_in_integers_or_says_why_not(source: Path, tmp_path: Pa
     assert entry is not None
     assert entry.artifact.summary is not None
     assert entry.artifact.summary.operators["FakeQuantize"] > 0
-    assert kernels(checkout.folder(variant) / "m.xml") & {"i8", "u8"}
-    proof = entry.artifact.proof
-    if proof is not None:
+    assert bool(kernels(checkout.folder(variant) / "m.xml") & {"i8", "u8"}) is (source.name not in REALS)
+    proof, bound = entry.artifact.proof, SMALLEST_COSINE.get(source.name)
+    if proof is not None and bound is not None:
         assert proof.cosine is not None
-        assert proof.cosine >= SMALLEST_COSINE[source.name]
+        assert proof.cosine >= bound
 
 
 @pytest.mark.models
