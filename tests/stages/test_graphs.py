@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from modelbuild import digest
@@ -12,7 +13,7 @@ from modelbuild.stages.emit import emit
 from modelbuild.stages.load import load
 from modelbuild.stages.names import BIN, GRAPH, MODEL, ORIGIN
 from modelbuild.stages.specialize import specialize
-from modelbuild.targets import Limits
+from modelbuild.targets import Compression, Limits, Precision
 
 
 def write_model(path: Path, doc: str) -> None:
@@ -36,7 +37,7 @@ def artifact(model: Path, precision: str) -> Job:
     asked = {
         "precision": precision,
         "limits": Limits().plain(),
-        "compression": {"keep": []},
+        "compression": Compression().plain(Precision(precision)),
         "rename": {},
         "files": [MODEL],
     }
@@ -59,3 +60,13 @@ def test_weights_that_moved_within_the_file_are_found(tmp_path: Path) -> None:
     build.ensure(special)
     write_model(model, "a much longer name of the producer")
     assert emitted(tmp_path / "cache", model, "FP32") == emitted(tmp_path / "fresh", model, "FP32")
+
+
+@pytest.mark.parametrize("precision", ["FP16", "BF16", "INT8"])
+def test_weights_of_a_graph_that_is_read_back_are_those_of_one_handed_over(tmp_path: Path, precision: str) -> None:
+    model = tmp_path / "m.onnx"
+    write_model(model, "short")
+    special = artifact(model, precision).inputs[GRAPH]
+    assert isinstance(special, Job)
+    Build.open(tmp_path / "cache").ensure(special)
+    assert emitted(tmp_path / "cache", model, precision) == emitted(tmp_path / "fresh", model, precision)
