@@ -51,7 +51,8 @@ def _measured(inputs: Inputs, roles: tuple[str, ...], device: str, shapes: dict[
     with ExitStack() as open_pairs:
         paths = [open_pairs.enter_context(pair(inputs, role)) for role in roles]
         sessions = [Session(xml, device, fast=True) for xml in paths]
-    facts = {name: Fact(fact.dtype, tuple(shapes[name])) for name, fact in sessions[0].inputs.items()}
+    ports = zip(sessions[0].input_names, sessions[0].inputs.values(), strict=True)
+    facts = {name: Fact(fact.dtype, tuple(shapes[name])) for names, fact in ports for name in names if name in shapes}
     seconds, runs = fastest(sessions, make(facts, seed=0))
     return {
         "device": device,

@@ -107,7 +107,8 @@ def _compare(xml: Path, trial: _Trial, precision: str) -> dict[str, Any]:
     differences: dict[str, list[Difference]] = {}
     count, shapes = 0, {}
     try:
-        for feeds, wanted in _answers(trial, {of_source.get(n, n): fact for n, fact in session.inputs.items()}):
+        ports = [[of_source.get(name, name) for name in names] for names in session.input_names]
+        for feeds, wanted in _answers(trial, list(zip(ports, session.inputs.values(), strict=True))):
             fed = {trial.names.get(name, name): array for name, array in feeds.items()}
             count, shapes = count + 1, {name: list(array.shape) for name, array in fed.items()}
             answer = _run(session, fed)
@@ -140,14 +141,17 @@ def _run(session: Session, feeds: Mapping[str, Array]) -> dict[str, Array]:
         raise ProofFailed(f"the runtime does not run what was made: {error}") from error
 
 
-def _answers(trial: _Trial, wanted: Mapping[str, Fact]) -> Iterator[tuple[dict[str, Array], dict[str, Array]]]:
-    """Inputs that the source model takes, and its answers to them."""
+def _answers(
+    trial: _Trial, ports: Sequence[tuple[Sequence[str], Fact]]
+) -> Iterator[tuple[dict[str, Array], dict[str, Array]]]:
+    """Inputs that the source model takes, and its answers to them; ``ports`` are inputs by all of their names."""
     from modelbuild.runtime.reference import Reference
 
     try:
         reference = Reference(trial.source)
     except StageError as error:
         raise _Unproved(f"the source model cannot be run: {error.args[0].rpartition(': ')[2]}") from error
+    wanted = {next((n for n in names if n in reference.inputs), names[0]): fact for names, fact in ports}
     if not wanted.keys() <= reference.inputs.keys():
         raise _Unproved("it begins in the middle of the source model")
     frozen = {name for name, spec in trial.specs.items() if spec.value is not None}

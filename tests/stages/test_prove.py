@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pictures
 import pytest
 from sites import write_model
@@ -147,6 +148,18 @@ def test_a_state_of_the_artifact_is_zeros_for_the_source(tmp_path: Path) -> None
     said = json.loads(Build.open(tmp_path / "cache").content(job, PROOF))
     assert (sorted(said["inputs"]), sorted(said["outputs"])) == (["a", "n"], ["y"])
     assert said["max_rel_to_peak"] < 1e-6
+
+
+def test_an_input_is_known_by_any_of_its_names(bench: Bench) -> None:
+    """Behind a node that does nothing an input has the name of what that gave too."""
+    write_model(bench.made, op="Identity")
+    write_model(bench.source, op="Identity")
+    for path in (bench.made, bench.source):
+        model = onnx.load(path)
+        model.graph.node.insert(0, onnx.helper.make_node("Identity", ["x"], ["a_name_before_x"]))
+        model.graph.node[1].input[0] = "a_name_before_x"
+        onnx.save(model, path)
+    assert bench.prove()["inputs"] == {"x": [1, 8]}
 
 
 def test_noise_is_one_example(bench: Bench) -> None:
