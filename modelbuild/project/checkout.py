@@ -11,6 +11,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from modelbuild import amounts
 from modelbuild.errors import BuildError, CheckFailed, EnvironmentTrouble
 from modelbuild.memo import Memo
@@ -26,8 +28,8 @@ from modelbuild.stages.event import unheard
 from modelbuild.stages.history import History
 from modelbuild.stages.key import Code
 from modelbuild.stages.look import Look
-from modelbuild.stages.names import BIN, LATENCY, PROOF, SUMMARY, TRACE, XML
-from modelbuild.store import LocalStore
+from modelbuild.stages.names import BIN, LATENCY, PROOF, PROVENANCE, SUMMARY, TRACE, XML
+from modelbuild.store import LocalStore, Lost, deliver
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -49,6 +51,7 @@ TIMEOUT_VARIABLE = "MODELBUILD_TIMEOUT"
 _PLANNING = ("modelbuild.plan", "modelbuild.stages.job", "modelbuild.stages.key", "modelbuild.stages.stage")
 """What turns a question into keys, besides the stages' own code."""
 
+_DELIVERED = (XML, BIN, PROVENANCE)
 _RUNTIMES = ("onnxruntime", "openvino")
 _NO_LIMIT = 64
 
@@ -221,11 +224,10 @@ class Checkout:
         """Nothing is planned unless something is other than it was; and then the keys may still be the same."""
         try:
             sources = self.sources.here(self.model(variant))
-            question = self._question(variant, sources, noted.code, noted.versions)
+            if self._is_asked(noted, variant, sources):
+                return None
         except BuildError as error:
             return str(error)
-        if ("prove" in noted.keys) is self.can_prove and question == noted.question:
-            return None
         artifact = self._plan(variant, sources)
         forecasts = {job.stage.name: self._build.forecast(job) for job in self._jobs(artifact)}
         for forecast in forecasts.values():
@@ -254,6 +256,8 @@ class Checkout:
         An artifact that is proved wrong, or exceeds a limit of the manifest, is not delivered; what lay there before
         stays.
         """
+        if (again := self._deliver_again(variant)) is not None:
+            return again
         artifact = self.artifact(variant)
         if artifact.export is not None and not self._is_here(variant.target.device):
             raise EnvironmentTrouble(
@@ -299,6 +303,35 @@ class Checkout:
         made = tuple(event for event in heard if event.what == "made")
         size = sum(blob.size for blob in blobs.values())
         return Made(variant, made, size, said.artifact.summary.notes if said.artifact.summary else ())
+
+    def _deliver_again(self, variant: Variant) -> Made | None:
+        """What was made of the very same lies in the store: nothing is planned for it. None where that is not so."""
+        noted = self._stamps.of(variant)
+        if noted is None or not self.reporting.is_noted(variant):
+            return None
+        if not self._is_asked(noted, variant, self.sources.of(self.model(variant))):
+            return None
+        record = self.store.recall(noted.keys["package"])
+        if record is None:
+            return None
+        blobs = {
+            name: record.outputs[output].blob for name, output in zip(delivery.names(variant), _DELIVERED, strict=True)
+        }
+        try:
+            deliver(self.store, blobs, self.folder(variant))
+        except Lost:  # set aside by now; whoever asks the stages has it made again, and tells it
+            return None
+        with self._hearing():
+            self._hear(Event("hit", "package", str(variant), "", record.key, record.seconds, record.size))
+        self.store.used(record.key)
+        files = {name: Delivered(blob.size, blob.xxh3, None) for name, blob in blobs.items()}
+        self._touched[variant] = msgspec.structs.replace(noted, files=files)
+        return Made(variant, (), sum(blob.size for blob in blobs.values()), self.reporting.notes(variant))
+
+    def _is_asked(self, noted: Stamp, variant: Variant, sources: Sequence[FetchedFile]) -> bool:
+        """Whether what was noted answers today's question."""
+        question = self._question(variant, sources, noted.code, noted.versions)
+        return ("prove" in noted.keys) is self.can_prove and question == noted.question
 
     def _look_at(self, model: str) -> Look:
         """One for the variants of a model, which are mostly made one after the other and share their first stages."""

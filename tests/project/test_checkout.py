@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from sites import Site, write_model
 
+from modelbuild import digest
 from modelbuild.errors import BuildError, ManifestError, SourceError, UnsupportedModel
 from modelbuild.manifest import Variant, select
 from modelbuild.project import Checkout
@@ -118,6 +119,29 @@ def test_a_deleted_build_is_restored_without_converting(site: Site) -> None:
     assert stale(site, "one@cpu:FP32") == {"one@cpu:FP32": "one.bin is missing"}
     assert build(site) == []
     assert site.contents("build") == before
+
+
+def test_what_was_made_of_the_very_same_is_delivered_without_planning(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build(site)
+    before = site.contents("build/one")
+    shutil.rmtree(site.root / "build")
+    monkeypatch.setattr(Checkout, "_plan", None)
+    assert build(site) == []
+    assert site.contents("build/one") == before
+
+
+def test_a_damaged_blob_is_made_again_before_it_is_delivered(site: Site) -> None:
+    build(site)
+    before = site.contents("build/one")
+    weights = (site.folder() / "one.bin").read_bytes()
+    shutil.rmtree(site.root / "build")
+    blob = site.root / "cache" / "store" / "v1" / "blobs" / (name := digest.of_bytes(weights))[:2] / name[2:]
+    blob.chmod(0o644)
+    blob.write_bytes(bytes(len(weights)))
+    assert "emit one@cpu:FP32" in build(site)
+    assert site.contents("build/one") == before
 
 
 @pytest.mark.parametrize("name", ["one.xml", "one.bin", "provenance.json"])
