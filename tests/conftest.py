@@ -159,10 +159,11 @@ def finished_site(tmp_path_factory: pytest.TempPathFactory, known_code: Path) ->
     from sites import Site
 
     from modelbuild.project import Checkout
+    from modelbuild.project.judging import Judges
 
     site = Site(tmp_path_factory.mktemp("finished") / "site", known_code)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Checkout, "can_prove", False)
+        patch.setattr(Judges, "can_prove", False)
         with Checkout.open(site.manifest) as checkout:
             for variant in checkout.manifest.variants():
                 checkout.make(variant)
@@ -175,9 +176,9 @@ def built_site(finished_site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     """A checkout of one's own in which all is built, and which is the current folder."""
     from sites import Site
 
-    from modelbuild.project import Checkout
+    from modelbuild.project.judging import Judges
 
-    monkeypatch.setattr(Checkout, "can_prove", False)
+    monkeypatch.setattr(Judges, "can_prove", False)
     copy = Site(tmp_path / "site")
     shutil.copytree(finished_site.root, copy.root, dirs_exist_ok=True)
     monkeypatch.chdir(copy.root)

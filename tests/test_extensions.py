@@ -16,6 +16,7 @@ from modelbuild import convert_model, save_model
 from modelbuild.errors import EnvironmentTrouble, UnsupportedModel, UsageError
 from modelbuild.extensions import extended
 from modelbuild.project import Checkout
+from modelbuild.project.judging import Judges
 
 GUIDE = Path(__file__).parents[1] / "docs" / "extensions.md"
 
@@ -155,7 +156,7 @@ def made(site: Site, *, timeout: float | None = None) -> dict[str, list[str]]:
 
 
 def test_an_edited_extension_makes_its_models_again(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Checkout, "can_prove", False)
+    monkeypatch.setattr(Judges, "can_prove", False)
     assert made(site)["acme"][:2] == ["load", "optimize"]
     assert not any(made(site).values())
     path = site.root / "tools" / "acme.py"
@@ -166,7 +167,7 @@ def test_an_edited_extension_makes_its_models_again(site: Site, monkeypatch: pyt
 
 
 def test_worker_processes_know_extensions_too(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Checkout, "can_prove", False)
+    monkeypatch.setattr(Judges, "can_prove", False)
     made(site, timeout=300)
     assert 'version="extension"' in (site.root / "build/acme/cpu/FP32/acme.xml").read_text()
 
@@ -182,7 +183,7 @@ def test_what_the_runtime_does_not_know_is_not_proved(site: Site) -> None:
 
 
 def test_an_installed_package_gives_an_extension(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Checkout, "can_prove", False)
+    monkeypatch.setattr(Judges, "can_prove", False)
     packages = tmp_path / "packages"
     (packages / "acme").mkdir(parents=True)
     (packages / "acme" / "__init__.py").write_text("")

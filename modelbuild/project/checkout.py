@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import os
-import threading
-from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from modelbuild import amounts
-from modelbuild.errors import BuildError, CheckFailed, EnvironmentTrouble
+from modelbuild.errors import BuildError, CheckFailed
 from modelbuild.memo import Memo
 from modelbuild.project import delivery, stamp
+from modelbuild.project.builds import NO_LIMIT, Builds
+from modelbuild.project.judging import Judges
 from modelbuild.project.ledger import Ledger
 from modelbuild.project.question import Questions
 from modelbuild.project.reporting import Reporting
-from modelbuild.project.runs import Runs
 from modelbuild.project.sources import Sources
 from modelbuild.project.stamp import Delivered, Stamp, Stamps
 from modelbuild.stages import Build, Event
 from modelbuild.stages.event import unheard
-from modelbuild.stages.history import History
 from modelbuild.stages.key import Code
 from modelbuild.stages.look import Look
 from modelbuild.stages.names import BIN, LATENCY, PROOF, PROVENANCE, SUMMARY, TRACE, XML
@@ -40,20 +34,14 @@ if TYPE_CHECKING:
     from modelbuild.plan import Artifact
     from modelbuild.project.delivery import Delivery
     from modelbuild.project.entries import Entry, Measured
-    from modelbuild.stages import Answer, Forecast, Job, Listener
-    from modelbuild.stages.pool import Pool
+    from modelbuild.stages import Answer, Forecast, Listener
 
 MANIFEST = Path("models.yaml")
-STORE_VARIABLE = "MODELBUILD_STORE"
-MEMORY_VARIABLE = "MODELBUILD_MEMORY"
-TIMEOUT_VARIABLE = "MODELBUILD_TIMEOUT"
 
 _PLANNING = ("modelbuild.plan", "modelbuild.stages.job", "modelbuild.stages.key", "modelbuild.stages.stage")
 """What turns a question into keys, besides the stages' own code."""
 
 _DELIVERED = (XML, BIN, PROVENANCE)
-_RUNTIMES = ("onnxruntime", "openvino")
-_NO_LIMIT = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +79,7 @@ class Checkout:
         *,
         offline: bool = False,
         listener: Listener = unheard,
-        workers: int = _NO_LIMIT,
+        workers: int = NO_LIMIT,
         memory: int | None = None,
         timeout: float | None = None,
     ) -> None:
@@ -102,25 +90,19 @@ class Checkout:
         self.manifest = manifest
         self.cache = manifest.root / "cache"
         self.output = manifest.root / "build"
-        self._listener = listener
-        self._workers = workers
-        self._memory = memory or amounts.octets(os.environ.get(MEMORY_VARIABLE) or str(_all_memory()))
-        self._timeout = timeout or amounts.seconds(os.environ.get(TIMEOUT_VARIABLE) or "0") or None
         self._memo = Memo(self.cache / "memo", deferred=True)
         self._code = Code(self._memo)
-        self._runs = Runs(self.cache / "runs")
         ledger = Ledger(self.cache / "ledger")
         self._stamps = Stamps(ledger)
         self._questions = Questions(manifest, self._code)
         self.sources = Sources(manifest.root, self.cache, self._memo, ledger, offline=offline)
         self.reporting = Reporting(manifest, self._stamps, self._memo, self._code, cache=self.cache, output=self.output)
-        self._devices = {"CPU": True}
+        self.judges = Judges()
+        self._builds = Builds(
+            self.cache, self._memo, self._code, listener, workers=workers, memory=memory, timeout=timeout
+        )
         self._last_look = ("", Look())
         self._touched: dict[Variant, Stamp] = {}
-        self._heard = threading.local()
-        self._pool: Pool | None = None
-        self._build_in_pool: Build | None = None
-        self._opening = threading.Lock()
 
     @classmethod
     def open(
@@ -129,7 +111,7 @@ class Checkout:
         *,
         offline: bool = False,
         listener: Listener = unheard,
-        workers: int = _NO_LIMIT,
+        workers: int = NO_LIMIT,
         memory: int | None = None,
         timeout: float | None = None,
     ) -> Checkout:
@@ -146,8 +128,7 @@ class Checkout:
 
     def close(self) -> None:
         """Stop what still runs and, if anything was made, remember what was learnt about files."""
-        if self._pool is not None:
-            self._pool.close()
+        self._builds.close()
         if not self._touched:
             return
         # By now most files are old enough to be remembered by how they look.
@@ -159,8 +140,12 @@ class Checkout:
             self._stamps.write(variant, stamp.settled(noted, self.folder(variant)))
         self._touched.clear()
         self._memo.keep()
-        self._runs.forget_oldest()
+        self._builds.tidy()
         self.sources.tidy()
+
+    @property
+    def store(self) -> LocalStore:
+        return self._builds.store
 
     def model(self, variant: Variant) -> Model:
         return self.manifest.models[variant.model]
@@ -186,7 +171,7 @@ class Checkout:
     def forecasts(self, variant: Variant) -> list[Forecast]:
         """What `make` would run and why, inputs first. Runs nothing; raises where sources would have to be fetched."""
         artifact = self._plan(variant, self.sources.here(self.model(variant)))
-        found = [one for job in self._jobs(artifact) for one in self._build.forecast(job).would_run()]
+        found = [one for job in self.judges.jobs(artifact) for one in self._builds.here.forecast(job).would_run()]
         return list({forecast.job.stage.name: forecast for forecast in found}.values())
 
     def keys(self, variant: Variant) -> set[Digest]:
@@ -202,23 +187,18 @@ class Checkout:
             artifact = self._plan(variant, self.sources.here(self.model(variant)))
         except BuildError:  # without its sources its new keys are unknown; what was delivered is all that is known
             return found
-        forecasts = [self._build.forecast(job) for job in self._jobs(artifact)]
+        forecasts = [self._builds.here.forecast(job) for job in self.judges.jobs(artifact)]
         return found | {one.key.digest for last in forecasts for one in last.chain() if one.key is not None}
 
     def forecast(self, variant: Variant) -> Forecast:
         """Of what is delivered: its key, and what goes before it."""
-        return self._build.forecast(self._plan(variant, self.sources.here(self.model(variant))).package)
+        return self._builds.here.forecast(self._plan(variant, self.sources.here(self.model(variant))).package)
 
     def traces(self, variant: Variant) -> Iterator[tuple[str, str]]:
         """What the rules did or why they did not, for each stage that has rules. Converts the model if need be."""
         artifact = self.artifact(variant)
         for job in artifact.rewrites:
-            yield str(job), self._build.content(job, TRACE).decode()
-
-    @cached_property
-    def can_prove(self) -> bool:
-        """Whether both runtimes are installed."""
-        return all(find_spec(name) is not None for name in _RUNTIMES)
+            yield str(job), self._builds.here.content(job, TRACE).decode()
 
     def _change(self, noted: Stamp, variant: Variant) -> str | None:
         """Nothing is planned unless something is other than it was; and then the keys may still be the same."""
@@ -229,7 +209,7 @@ class Checkout:
         except BuildError as error:
             return str(error)
         artifact = self._plan(variant, sources)
-        forecasts = {job.stage.name: self._build.forecast(job) for job in self._jobs(artifact)}
+        forecasts = {job.stage.name: self._builds.here.forecast(job) for job in self.judges.jobs(artifact)}
         for forecast in forecasts.values():
             for waiting in forecast.would_run():
                 return str(waiting.why)
@@ -259,23 +239,15 @@ class Checkout:
         if (again := self._deliver_again(variant)) is not None:
             return again
         artifact = self.artifact(variant)
-        if artifact.export is not None and not self._is_here(variant.target.device):
-            raise EnvironmentTrouble(
-                f"{variant}: 'compile' of the target asks for a {variant.target.device}, and there is none here; "
-                "build where there is one, or leave 'compile' out"
-            )
-        if (lack := self._lacks(artifact)) is not None:
-            raise EnvironmentTrouble(f"{variant}: 'check' of the manifest cannot be answered: {lack}")
-        timeout = self._timeout
-        # Only in another process can be stopped what takes too long.
-        is_alone = threading.current_thread() is threading.main_thread() and timeout is None
-        build = self._build if is_alone else self._pooled(artifact)
+        self.judges.refuse_what_cannot_be_answered(artifact)
+        timeout = self._builds.timeout
+        build = self._builds.for_this_thread(stage for job in self.judges.jobs(artifact) for stage in job.stages())
         look = self._look_at(variant.model)
-        with self._hearing() as heard:
+        with self._builds.hearing() as heard:
             try:
                 answers = {
                     job.stage.name: build.ensure(job, timeout=timeout, look=look)
-                    for job in self._before_delivery(artifact)
+                    for job in self.judges.before_delivery(artifact)
                 }
             except CheckFailed:
                 pair = build.ensure(artifact.emit, look=look)
@@ -305,9 +277,12 @@ class Checkout:
         return Made(variant, made, size, said.artifact.summary.notes if said.artifact.summary else ())
 
     def _deliver_again(self, variant: Variant) -> Made | None:
-        """What was made of the very same lies in the store: nothing is planned for it. None where that is not so."""
+        """What was made of the very same lies in the store: nothing is planned for it. None where that is not so.
+
+        Nor where a device's own compiler has a say: what it made lies apart, and few ask for it.
+        """
         noted = self._stamps.of(variant)
-        if noted is None or not self.reporting.is_noted(variant):
+        if noted is None or "export" in noted.keys or not self.reporting.is_noted(variant):
             return None
         if not self._is_asked(noted, variant, self.sources.of(self.model(variant))):
             return None
@@ -321,8 +296,8 @@ class Checkout:
             deliver(self.store, blobs, self.folder(variant))
         except Lost:  # set aside by now; whoever asks the stages has it made again, and tells it
             return None
-        with self._hearing():
-            self._hear(Event("hit", "package", str(variant), "", record.key, record.seconds, record.size))
+        with self._builds.hearing():
+            self._builds.hear(Event("hit", "package", str(variant), "", record.key, record.seconds, record.size))
         self.store.used(record.key)
         files = {name: Delivered(blob.size, blob.xxh3, None) for name, blob in blobs.items()}
         self._touched[variant] = msgspec.structs.replace(noted, files=files)
@@ -331,7 +306,7 @@ class Checkout:
     def _is_asked(self, noted: Stamp, variant: Variant, sources: Sequence[FetchedFile]) -> bool:
         """Whether what was noted answers today's question."""
         question = self._question(variant, sources, noted.code, noted.versions)
-        return ("prove" in noted.keys) is self.can_prove and question == noted.question
+        return ("prove" in noted.keys) is self.judges.can_prove and question == noted.question
 
     def _look_at(self, model: str) -> Look:
         """One for the variants of a model, which are mostly made one after the other and share their first stages."""
@@ -353,43 +328,8 @@ class Checkout:
         )
         return plan.Artifact(model, variant, files)
 
-    def _jobs(self, artifact: Artifact) -> list[Job]:
-        """All that is asked for an artifact; what is delivered comes last."""
-        return [*self._before_delivery(artifact), artifact.package]
-
-    def _before_delivery(self, artifact: Artifact) -> list[Job]:
-        """Whatever runs an artifact comes first, so that one that fails is not delivered."""
-        found = [artifact.prove] if self.can_prove else []
-        if self.can_prove and self._is_here(artifact.measure.params["device"]):
-            found.append(artifact.measure)
-        if artifact.check is not None and self._lacks(artifact) is None:
-            found.append(artifact.check)
-        if artifact.export is not None:
-            found.append(artifact.export)
-        return [*found, artifact.describe]
-
-    def _lacks(self, artifact: Artifact) -> str | None:
-        """What this machine lacks to hold an artifact against the manifest's limits."""
-        check = self.model(artifact.variant).check
-        if check is None or not check.needs_proof:
-            return None
-        if not self.can_prove:
-            return "openvino and onnxruntime are not both installed: pip install 'modelbuild[prove]'"
-        device = artifact.variant.target.device
-        if check.max_latency_ratio is not None and not self._is_here(device):
-            return f"there is no {device} here to take the time on; build where there is one, or drop max_latency_ratio"
-        return None
-
-    def _is_here(self, device: str) -> bool:
-        """Whether the runtime finds ``device``; asked only where it is not surely there."""
-        if device not in self._devices:
-            from modelbuild.runtime.session import is_present
-
-            self._devices[device] = is_present(device)
-        return self._devices[device]
-
     def _note(self, artifact: Artifact, keys: Mapping[str, Digest], files: Mapping[str, Delivered], entry: str) -> None:
-        stages = {one for job in self._jobs(artifact) for one in job.stages()}
+        stages = {one for job in self.judges.jobs(artifact) for one in job.stages()}
         code = " ".join(sorted({*_PLANNING, *(module for one in stages for module in one.code)}))
         versions = " ".join(sorted({name for one in stages for name in one.versions}))
         question = self._question(artifact.variant, artifact.given.source, code, versions)
@@ -409,62 +349,19 @@ class Checkout:
             package,
             self._measured(artifact, build, look, package),
             summary=build.content(artifact.describe, SUMMARY, look=look),
-            trail=[step for job in self._jobs(artifact) for step in self._build.trail(job, look)],
+            trail=[step for job in self.judges.jobs(artifact) for step in self._builds.here.trail(job, look)],
         )
 
     def _measured(self, artifact: Artifact, build: Build, look: Look, pair: Answer) -> Measured:
         """``pair`` is the answer that has the two files of the IR."""
         from modelbuild.project.entries import Measured
 
-        asked = self._before_delivery(artifact)
+        asked = self.judges.before_delivery(artifact)
         return Measured(
             sum(pair.blob(name).size for name in (XML, BIN)),
             build.content(artifact.prove, PROOF, look=look) if artifact.prove in asked else None,
             build.content(artifact.measure, LATENCY, look=look) if artifact.measure in asked else None,
         )
-
-    # ---- builds ----
-
-    @cached_property
-    def store(self) -> LocalStore:
-        """In ``cache/``, unless the environment names one that several checkouts share."""
-        return LocalStore(Path(os.environ.get(STORE_VARIABLE) or self.cache / "store"))
-
-    @cached_property
-    def _history(self) -> History:
-        return History(self.cache / "history")
-
-    @cached_property
-    def _build(self) -> Build:
-        return Build(self.store, self._memo, self._history, listener=self._hear)
-
-    def _pooled(self, artifact: Artifact) -> Build:
-        with self._opening:
-            if self._build_in_pool is None:
-                from modelbuild.stages.pool import Pool
-
-                for module in {module for job in self._jobs(artifact) for one in job.stages() for module in one.code}:
-                    self._code.of_module(module)
-                self._memo.keep()  # the workers find the digests of our code there, which take a second
-                self._pool = Pool(self._workers, self.cache, self.store.root, memory=self._memory)
-                self._build_in_pool = Build(self.store, self._memo, self._history, listener=self._hear, pool=self._pool)
-            return self._build_in_pool
-
-    @contextmanager
-    def _hearing(self) -> Iterator[list[Event]]:
-        """The events of this thread, which are those of what it asks for. They are also noted for later."""
-        self._heard.events = []
-        try:
-            yield self._heard.events
-        finally:
-            del self._heard.events
-
-    def _hear(self, event: Event) -> None:
-        heard: list[Event] | None = getattr(self._heard, "events", None)
-        if heard is not None:  # else somebody only looks
-            heard.append(event)
-            self._runs.note(event.plain())
-            self._listener(event)
 
     # ---- taking away ----
 
@@ -484,7 +381,3 @@ class Checkout:
             self.reporting.forget(variant)
         found = [delivery.at(folder) for folder in (self.folder(variant), self._compiled(variant))]
         return [path for one in found if one is not None for path in delivery.remove(one, self.output, dry=dry)]
-
-
-def _all_memory() -> int:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

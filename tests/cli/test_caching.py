@@ -10,7 +10,7 @@ import pytest
 from sites import Site
 
 from modelbuild.cli import run
-from modelbuild.project import Checkout
+from modelbuild.project.judging import Judges
 
 Capture = pytest.CaptureFixture[str]
 
@@ -25,7 +25,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, known_code: Path) -> Site
 
 @pytest.fixture
 def built(finished: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
-    monkeypatch.setattr(Checkout, "can_prove", False)
+    monkeypatch.setattr(Judges, "can_prove", False)
     copy = Site(tmp_path / "site")
     shutil.copytree(finished.root, copy.root, dirs_exist_ok=True)
     monkeypatch.chdir(copy.root)

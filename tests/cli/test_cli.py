@@ -15,14 +15,14 @@ from sites import REPOSITORY, Site, write_model
 from modelbuild.cli import run
 from modelbuild.errors import ExitCode
 from modelbuild.manifest.schema import schema_text
-from modelbuild.project import Checkout
+from modelbuild.project.judging import Judges
 
 Capture = pytest.CaptureFixture[str]
 
 
 @pytest.fixture
 def site(tmp_path: Path, known_code: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
-    monkeypatch.setattr(Checkout, "can_prove", False)
+    monkeypatch.setattr(Judges, "can_prove", False)
     made = Site(tmp_path / "site", known_code)
     monkeypatch.chdir(made.root)
     return made

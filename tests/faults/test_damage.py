@@ -18,6 +18,7 @@ from sites import Site, write_model
 from modelbuild.cli import run
 from modelbuild.errors import StageError
 from modelbuild.project import Checkout
+from modelbuild.project.judging import Judges
 from modelbuild.stages import Event
 from modelbuild.store import LocalStore, Record
 
@@ -35,7 +36,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, known_code: Path) -> Site
 @pytest.fixture
 def built(finished: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
     """A checkout in which all is built, in this process from here on."""
-    monkeypatch.setattr(Checkout, "can_prove", False)
+    monkeypatch.setattr(Judges, "can_prove", False)
     copy = Site(tmp_path / "site")
     shutil.copytree(finished.root, copy.root, dirs_exist_ok=True)
     monkeypatch.chdir(copy.root)
@@ -260,7 +261,7 @@ def test_a_disk_that_is_read_only_is_one_line(
     capsys: Capture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(Checkout, "can_prove", False)
+    monkeypatch.setattr(Judges, "can_prove", False)
     site = Site(small_disk / "site")
     shutil.copytree(finished.root, site.root, dirs_exist_ok=True)
     write_model(site.root / "src" / "one.onnx", scale=5.0)

@@ -14,6 +14,7 @@ from modelbuild import digest
 from modelbuild.errors import BuildError, ManifestError, SourceError, UnsupportedModel
 from modelbuild.manifest import Variant, select
 from modelbuild.project import Checkout
+from modelbuild.project.judging import Judges
 from modelbuild.stages.key import Code
 
 ALL = ["load", "optimize", "specialize", "emit", "describe", "package"]
@@ -21,7 +22,7 @@ ALL = ["load", "optimize", "specialize", "emit", "describe", "package"]
 
 @pytest.fixture
 def site(tmp_path: Path, known_code: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
-    monkeypatch.setattr(Checkout, "can_prove", False)
+    monkeypatch.setattr(Judges, "can_prove", False)
     return Site(tmp_path / "site", known_code)
 
 
@@ -314,7 +315,7 @@ def test_a_thread_leaves_the_work_to_a_process(site: Site) -> None:
         thread = threading.Thread(target=checkout.make, args=(first(checkout),))
         thread.start()
         thread.join()
-        assert checkout._pool is not None
+        assert checkout._builds._pool is not None
     assert site.ran()[:2] == ["load one", "optimize one"]
     assert stale(site, "one@cpu:FP32") == {}
 
@@ -364,7 +365,7 @@ def test_the_report_tells_of_failures(site: Site) -> None:
 
 @pytest.mark.skipif(find_spec("openvino") is None or find_spec("onnxruntime") is None, reason="needs both runtimes")
 def test_an_artifact_is_proved_once(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Checkout, "can_prove", True)
+    monkeypatch.setattr(Judges, "can_prove", True)
     ran = build(site, "one@cpu:FP32")
     assert [name for name in ran if name.startswith("prove")] == ["prove one@cpu:FP32"]
     assert build(site, "one@cpu:FP32") == []
@@ -375,7 +376,7 @@ def test_an_artifact_is_proved_once(site: Site, monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.skipif(find_spec("openvino") is None or find_spec("onnxruntime") is None, reason="needs both runtimes")
 def test_runtimes_that_come_later_add_only_what_runs_the_artifact(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     build(site, "one@cpu:FP32")
-    monkeypatch.setattr(Checkout, "can_prove", True)
+    monkeypatch.setattr(Judges, "can_prove", True)
     assert build(site, "one@cpu:FP32") == ["prove one@cpu:FP32", "measure one@cpu:FP32"]
 
 
@@ -411,6 +412,6 @@ def test_what_is_renamed_is_proved_under_its_new_names(site: Site) -> None:
         (variant, *_) = checkout.manifest.variants()
         artifact = checkout.artifact(variant)
         checkout.make(variant)
-        proof = json.loads(checkout._build.content(artifact.prove, "proof.json"))
+        proof = json.loads(checkout._builds.here.content(artifact.prove, "proof.json"))
     assert (list(proof["inputs"]), list(proof["outputs"])) == (["image"], ["scores"])
     assert 'names="image"' in (site.root / "build/one/cpu/FP32/one.xml").read_text()

@@ -12,6 +12,7 @@ from sites import Site
 
 from modelbuild.errors import EnvironmentTrouble
 from modelbuild.project import Checkout
+from modelbuild.project.judging import Judges
 
 openvino = pytest.importorskip("openvino")
 
@@ -22,7 +23,7 @@ FOLDER = Path("build/one/edge/FP32.compiled")
 def site(tmp_path: Path, known_code: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
     made = Site(tmp_path / "site", known_code)
     monkeypatch.chdir(made.root)
-    monkeypatch.setattr(Checkout, "can_prove", False)
+    monkeypatch.setattr(Judges, "can_prove", False)
     return made
 
 
@@ -43,7 +44,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory, known_code: Path) -> Path
     made = Site(tmp_path_factory.mktemp("compiled") / "site", known_code)
     describe(made, "CPU", compiled=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Checkout, "can_prove", False)
+        patch.setattr(Judges, "can_prove", False)
         build(made)
     return made.root
 

@@ -14,6 +14,7 @@ from sites import Site
 from modelbuild.errors import CheckFailed, EnvironmentTrouble, SourceError
 from modelbuild.manifest import select
 from modelbuild.project import Checkout
+from modelbuild.project.judging import Judges
 
 needs_runtimes = pytest.mark.skipif(
     find_spec("openvino") is None or find_spec("onnxruntime") is None, reason="needs both runtimes"
@@ -42,7 +43,7 @@ def make(site: Site, selector: str = "one@cpu:FP32") -> list[str]:
 
 
 def test_an_artifact_that_is_too_large_is_not_delivered(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Checkout, "can_prove", False)
+    monkeypatch.setattr(Judges, "can_prove", False)
     limit(site, max_size="100 B")
     with pytest.raises(CheckFailed, match=r"one@cpu:FP32: the pair has \d+ bytes .*, max_size allows 100; .*'check'"):
         make(site)
@@ -50,7 +51,7 @@ def test_an_artifact_that_is_too_large_is_not_delivered(site: Site, monkeypatch:
 
 
 def test_what_lay_there_stays_when_a_limit_is_exceeded(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Checkout, "can_prove", False)
+    monkeypatch.setattr(Judges, "can_prove", False)
     make(site)
     before = site.contents("build")
     site.models["one"]["inputs"] = {"x": {"shape": [3, 8]}}
@@ -61,7 +62,7 @@ def test_what_lay_there_stays_when_a_limit_is_exceeded(site: Site, monkeypatch: 
 
 
 def test_a_limit_that_is_kept_runs_the_check_alone(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Checkout, "can_prove", False)
+    monkeypatch.setattr(Judges, "can_prove", False)
     make(site)
     limit(site, max_size="1MB")
     assert make(site) == ["check one@cpu:FP32"]
@@ -69,7 +70,7 @@ def test_a_limit_that_is_kept_runs_the_check_alone(site: Site, monkeypatch: pyte
 
 
 def test_without_the_runtimes_limits_on_answers_cannot_be_told(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Checkout, "can_prove", False)
+    monkeypatch.setattr(Judges, "can_prove", False)
     limit(site, cosine=0.9)
     with pytest.raises(EnvironmentTrouble, match=r"'check' .* cannot be answered: .*pip install 'modelbuild\[prove\]'"):
         make(site)
@@ -93,7 +94,7 @@ def test_a_limit_on_time_measures_in_turn_with_full_precision(site: Site) -> Non
 
 
 def test_a_device_that_is_not_there_cannot_be_timed(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Checkout, "can_prove", True)
+    monkeypatch.setattr(Judges, "can_prove", True)
     monkeypatch.setattr("modelbuild.runtime.session.is_present", lambda _: False)
     site.models["one"]["targets"] = ["gpu"]
     limit(site, max_latency_ratio=1.5)
@@ -115,7 +116,7 @@ def test_reference_inputs_are_what_is_compared_on(site: Site) -> None:
 
 
 def test_other_reference_inputs_make_what_was_proved_stale(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Checkout, "can_prove", False)
+    monkeypatch.setattr(Judges, "can_prove", False)
     np.save(site.root / "inputs.npy", np.ones((1, 8), np.float32))
     site.models["one"]["reference"] = {"data": ["inputs.npy"]}
     site.write()
@@ -128,7 +129,7 @@ def test_other_reference_inputs_make_what_was_proved_stale(site: Site, monkeypat
 
 
 def test_reference_inputs_that_are_not_there_are_named(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Checkout, "can_prove", False)
+    monkeypatch.setattr(Judges, "can_prove", False)
     site.models["one"]["reference"] = {"data": ["nothing/*.npz"]}
     site.write()
     with pytest.raises(SourceError, match=r"nothing/\*\.npz: no file matches"):
@@ -136,7 +137,7 @@ def test_reference_inputs_that_are_not_there_are_named(site: Site, monkeypatch: 
 
 
 def test_links_do_not_lead_to_data_outside(site: Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(Checkout, "can_prove", False)
+    monkeypatch.setattr(Judges, "can_prove", False)
     np.save(tmp_path / "secret.npy", np.ones(8, np.float32))
     (site.root / "data").mkdir()
     (site.root / "data" / "a.npy").symlink_to(tmp_path / "secret.npy")
