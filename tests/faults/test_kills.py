@@ -102,8 +102,12 @@ def test_a_killed_worker_is_a_failed_task_and_the_others_go_on(
         ended = build.end()
     assert ended.code == (2 if command[0] == "doit" else 1), ended.said  # to doit, what cannot run for it is broken
     assert "killed by SIGKILL" in ended.said
-    assert undisturbed.items() <= artifacts(site).items()
+    there = artifacts(site)
+    lost = {Path(name).parent for name in undisturbed.keys() - there.keys()}
+    assert len(lost) < workers(command), "one worker was at the large model; what another was at may be lost too"
+    assert all(there[name] == data for name, data in undisturbed.items() if name in there)
     assert Running(site, *command).end().code == 0
+    assert undisturbed.items() <= artifacts(site).items()
     assert (site.root / "build" / "big" / "cpu" / "FP32" / "big.bin").stat().st_size == 32 << 20
     assert findings(site.root) == []
 
