@@ -18,6 +18,7 @@ from modelbuild.passes.pipeline import DEFAULT, optimize
 from modelbuild.passes.specialize import specialize
 from modelbuild.rewrite import Trace
 from modelbuild.targets import Compression, Limits, Precision
+from modelbuild.tensor.cast import BeyondRange
 from modelbuild.tensor.dtype import ElementType
 
 if TYPE_CHECKING:
@@ -144,6 +145,7 @@ def save_model(
     compress_to_fp16: bool | None = None,
     precision: str | None = None,
     compression: Compression | None = None,
+    tell: Tell = untold,
 ) -> Written:
     """Write ``path`` (``….xml``) and the ``.bin`` beside it; both appear together or not at all.
 
@@ -152,32 +154,40 @@ def save_model(
     stays as it is. Raises :class:`EnvironmentTrouble` where the disk refuses.
     """
     from modelbuild import disk
-    from modelbuild.ir import save
 
     if precision is not None and compress_to_fp16 is not None:
         raise UsageError("precision and compress_to_fp16 say the same; give one of them")
-    chosen = Precision.FP32 if compress_to_fp16 is False else precision or Precision.FP16
-    made = in_precision(graph, chosen, compression)
+    chosen = Precision.FP32 if compress_to_fp16 is False else _precision(precision or Precision.FP16)
+    tell("step", "write")
     try:
-        return save(made, Path(path))
+        try:
+            return _save(graph, Path(path), chosen, compression or Compression(), tell, trusting=True)
+        except BeyondRange:  # met while writing: only now is it worth reading all weights once more before
+            return _save(graph, Path(path), chosen, compression or Compression(), tell, trusting=False)
     except OSError as error:
         raise EnvironmentTrouble(disk.refusal(error, path, "the output")) from error
 
 
-def in_precision(graph: Graph, precision: str, compression: Compression | None = None, *, tell: Tell = untold) -> Graph:
-    """The graph with its weights in ``precision``: itself for FP32, else a copy."""
+def _save(
+    graph: Graph, path: Path, precision: Precision, compression: Compression, tell: Tell, *, trusting: bool
+) -> Written:
     from modelbuild.graph.copy import copy
+    from modelbuild.ir import save
 
-    try:
-        chosen = Precision(precision)
-    except ValueError as reason:
-        raise UsageError(str(reason)) from reason
-    if chosen is Precision.FP32:
-        return graph
+    if precision is Precision.FP32:
+        return save(graph, path)
     made = copy(graph)
-    trace = specialize(made, precision=chosen, compression=compression or Compression())
+    trace = specialize(made, precision=precision, compression=compression, trusting=trusting)
+    written = save(made, path)
     for event in trace.events.values():
         tell("rule", str(event))
     for note in made.notes[len(graph.notes) :]:
         tell("note", note)
-    return made
+    return written
+
+
+def _precision(name: str) -> Precision:
+    try:
+        return Precision(name)
+    except ValueError as reason:
+        raise UsageError(str(reason)) from reason

@@ -284,3 +284,29 @@ def test_a_disk_that_refuses_is_told_with_the_path_asked_for_and_advice(
     ):
         save_model(graph, tmp_path / "m.xml")
     assert not list(tmp_path.glob("*m.xml*"))
+
+
+def test_what_f16_cannot_hold_is_found_while_it_is_written(tmp_path: Path) -> None:
+    from modelbuild.graph import Graph, Node
+    from modelbuild.graph.structure import Const
+    from modelbuild.ops import Add
+    from modelbuild.passes.specialize import specialize
+    from modelbuild.tensor.dtype import ElementType
+    from modelbuild.tensor.storage import InMemory
+
+    def graph() -> Graph:
+        """Sums with two tables that are too large to be looked at for nothing, one of them beyond f16."""
+        x = Node(Parameter(ElementType.f32, (300, 300)), (), "x", names=("x",)).output
+        fits = np.linspace(-1, 1, 90_000, dtype=np.float32).reshape(300, 300)
+        tables = [Node(Const(InMemory(table)), (), name).output for name, table in (("a", fits), ("b", fits * 1e6))]
+        first = Node(Add(), (x, tables[0]), "first").output
+        return Graph([x], [Node(Add(), (first, tables[1]), "y", names=("y",)).output])
+
+    looked = graph()
+    specialize(looked, precision="FP16")
+    save_model(looked, tmp_path / "looked.xml", precision="FP32")
+    told: list[tuple[str, str]] = []
+    save_model(graph(), tmp_path / "met.xml", precision="FP16", tell=lambda what, text: told.append((what, text)))
+    assert (tmp_path / "met.bin").read_bytes() == (tmp_path / "looked.bin").read_bytes()
+    assert [text for what, text in told if what == "note"] == looked.notes
+    assert (tmp_path / "met.bin").stat().st_size == 90_000 * (2 + 4)

@@ -179,15 +179,13 @@ class _Conversion:
         return name
 
     def run(self) -> None:
-        from modelbuild.convert import convert_model, in_precision, save_model, untold
+        from modelbuild.convert import convert_model, save_model, untold
 
         path = self.given["output_dir"] / f"{self.name}.xml"
         hears = _LEVELS[self.given["log_level"]] or self.given["progress"]
         tell = self._tell if hears else untold
         graph = convert_model(self.model, **self.options(), tell=tell)
-        graph = in_precision(graph, self.precision, self.compression, tell=tell)
-        self._tell("step", "write")
-        written = save_model(graph, path, precision=Precision.FP32)
+        written = save_model(graph, path, precision=self.precision, compression=self.compression, tell=tell)
         if not self.given["silent"]:
             click.echo(f"{path}  {written.xml_size} bytes")
             click.echo(f"{path.with_suffix('.bin')}  {written.bin_size} bytes")

@@ -22,8 +22,18 @@ ANYWHERE = Limits()
 DEFAULT: Final = Compression()
 
 
-def specialize(graph: Graph, *, precision: str, limits: Limits = ANYWHERE, compression: Compression = DEFAULT) -> Trace:
+def specialize(
+    graph: Graph,
+    *,
+    precision: str,
+    limits: Limits = ANYWHERE,
+    compression: Compression = DEFAULT,
+    trusting: bool = False,
+) -> Trace:
     """Bring ``graph`` into the form that a target and a precision ask for, in place.
+
+    ``trusting`` leaves it to whoever writes the graph to find numbers that f16 cannot hold: see
+    :func:`compress_to_fp16`.
 
     Raises :class:`BuildError` with all that the target's device or runtime does not take and what would help, or where
     a model is quantised already; and :class:`UsageError` for a precision that cannot be built, or a rule that holds
@@ -37,19 +47,19 @@ def specialize(graph: Graph, *, precision: str, limits: Limits = ANYWHERE, compr
     if precision not in _STORED:
         raise UsageError(f"precision {precision} takes examples to measure ranges on: name them in a manifest")
     expect_layers(graph, compression.keep)
-    _STORED[Precision(precision)](graph, trace, compression)
+    _STORED[Precision(precision)](graph, trace, compression, trusting)
     return trace
 
 
-def _store_fp16(graph: Graph, trace: Trace, how: Compression) -> None:
-    compress_to_fp16(graph, trace, how.keep)
+def _store_fp16(graph: Graph, trace: Trace, how: Compression, trusting: bool) -> None:
+    compress_to_fp16(graph, trace, how.keep, trusting=trusting)
 
 
-def _store_bf16(graph: Graph, trace: Trace, how: Compression) -> None:
+def _store_bf16(graph: Graph, trace: Trace, how: Compression, trusting: bool) -> None:
     compress_to_bf16(graph, trace, how.keep)
 
 
-def _store_int8(graph: Graph, trace: Trace, how: Compression) -> None:
+def _store_int8(graph: Graph, trace: Trace, how: Compression, trusting: bool) -> None:
     """What is no weight is stored as in FP16."""
     from modelbuild.passes.compress.integers import compress_to_int8
     from modelbuild.passes.compress.quantized import expect_real_weights
@@ -57,10 +67,10 @@ def _store_int8(graph: Graph, trace: Trace, how: Compression) -> None:
     expect_real_weights(graph, Precision.INT8)
     if not compress_to_int8(graph, trace, how):
         graph.notes.append("INT8: there is no weight that it is for")
-    compress_to_fp16(graph, trace, how.keep)
+    compress_to_fp16(graph, trace, how.keep, trusting=trusting)
 
 
-def _store_int4(graph: Graph, trace: Trace, how: Compression) -> None:
+def _store_int4(graph: Graph, trace: Trace, how: Compression, trusting: bool) -> None:
     from modelbuild.passes.compress.integers import compress_to_int4
     from modelbuild.passes.compress.quantized import expect_real_weights
 
@@ -69,14 +79,14 @@ def _store_int4(graph: Graph, trace: Trace, how: Compression) -> None:
     if not fours:
         instead = f"; {eights} are stored as INT8" if eights else ""
         graph.notes.append(f"INT4: there is no weight that it is for{instead}")
-    compress_to_fp16(graph, trace, how.keep)
+    compress_to_fp16(graph, trace, how.keep, trusting=trusting)
 
 
-def _store_fp32(graph: Graph, trace: Trace, how: Compression) -> None:
+def _store_fp32(graph: Graph, trace: Trace, how: Compression, trusting: bool) -> None:
     """All is as it was."""
 
 
-_STORED: Final[dict[Precision, Callable[[Graph, Trace, Compression], None]]] = {
+_STORED: Final[dict[Precision, Callable[[Graph, Trace, Compression, bool], None]]] = {
     Precision.FP32: _store_fp32,
     Precision.FP16: _store_fp16,
     Precision.BF16: _store_bf16,

@@ -25,16 +25,22 @@ _VECTORISED: Final[dict[tuple[ElementType, ElementType], Literal["float16", "bfl
 }
 
 
+class BeyondRange(Exception):
+    """A finite number met by a strict cast whose target cannot hold it. Whoever asked for strictness has a way on."""
+
+
 class Caster(msgspec.Struct, frozen=True):
     """Casts flat arrays from one element type to another.
 
     ``saturate`` says what becomes of a finite value that the target cannot hold: its nearest end (infinities stay
-    infinite where the target has them), or else what IEEE and two's complement say: infinity, or the low bits.
+    infinite where the target has them), or else what IEEE and two's complement say: infinity, or the low bits. A
+    ``strict`` cast of real numbers to smaller ones raises :class:`BeyondRange` instead.
     """
 
     source: ElementType
     target: ElementType
     saturate: bool
+    strict: bool = False
 
     def __post_init__(self) -> None:
         for dtype in (self.source, self.target):
@@ -80,6 +86,8 @@ class Caster(msgspec.Struct, frozen=True):
             with np.errstate(invalid="ignore"):  # a signalling NaN is zero like any other
                 self._real_to_integer(out, elements.astype(np.float64))
             return
+        if self.strict and self._narrows and (np.abs(elements[np.isfinite(elements)]) > _largest(self.target)).any():
+            raise BeyondRange(f"{self.target} ends at {_largest(self.target):g}")
         nans = np.isnan(elements)
         if self.source.bits < 16:  # ml_dtypes has no casts between some of its small types
             elements = elements.astype(np.float32)

@@ -212,10 +212,11 @@ class Cast(Tensor):
     source: Tensor
     dtype: ElementType
     saturate: bool = True
+    strict: bool = False
     shape: Ints = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        Caster(self.source.dtype, self.dtype, self.saturate)
+        Caster(self.source.dtype, self.dtype, self.saturate, self.strict)
         object.__setattr__(self, "shape", self.source.shape)
 
     @property
@@ -223,7 +224,7 @@ class Cast(Tensor):
         return (self.source,)
 
     def chunks(self, limit: int = PIECE) -> Iterator[memoryview]:
-        cast = Caster(self.source.dtype, self.dtype, self.saturate)
+        cast = Caster(self.source.dtype, self.dtype, self.saturate, self.strict)
         step = min(elements_in(self.dtype, limit), elements_in(self.source.dtype, limit))
         buffers = twins(min(self.size, step), self.dtype.numpy)
         for elements in self.source.arrays(self.source.dtype.nbytes(step)):

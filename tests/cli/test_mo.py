@@ -128,7 +128,7 @@ def test_a_transform_is_explained(model: Path, capsys: Capture, text: str, meant
         ("--progress", ["step", "step", "step", "step"]),
         ("--log_level WARNING", ["note"]),
         ("--log_level INFO", ["step", "step", "step", "note", "step"]),
-        ("--log_level debug --silent", ["step", "step", "step", "rule", "note", "rule", "step"]),
+        ("--log_level debug --silent", ["step", "step", "step", "rule", "note", "step", "rule"]),
     ],
 )
 def test_as_much_is_said_as_is_asked(model: Path, capsys: Capture, line: str, told: list[str]) -> None:

@@ -6,6 +6,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+from modelbuild.tensor.cast import BeyondRange, Caster
 from modelbuild.tensor.dtype import Array, ElementType
 from modelbuild.tensor.storage import Cast, InMemory
 
@@ -109,3 +110,16 @@ def test_every_type_casts_one_to_every_type(source: ElementType) -> None:
     assert {target: cast(ones, target).astype(np.float32).tolist() for target in NUMERIC} == dict.fromkeys(
         NUMERIC, [1.0] * 11
     )
+
+
+@pytest.mark.parametrize("beyond", [65505.0, -1e30])
+def test_a_strict_cast_refuses_what_does_not_fit(beyond: float) -> None:
+    elements, out = np.array([1, beyond], np.float32), np.empty(2, np.float16)
+    with pytest.raises(BeyondRange):
+        Caster(E.f32, E.f16, saturate=True, strict=True).into(out, elements)
+
+
+def test_a_strict_cast_takes_the_largest_number_and_what_is_none() -> None:
+    elements, out = np.array([65504, -65504, np.inf, np.nan], np.float32), np.empty(4, np.float16)
+    Caster(E.f32, E.f16, saturate=True, strict=True).into(out, elements)
+    np.testing.assert_array_equal(out, elements.astype(np.float16))

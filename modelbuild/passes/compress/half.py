@@ -39,19 +39,23 @@ LISTED: Final = 5
 """How many constants a note names."""
 
 
-def compress_to_fp16(graph: Graph, trace: Trace, keep: Sequence[Keep] = ()) -> int:
-    """Const f32  ->  Convert(Const f16), in bodies too; return how many constants."""
+def compress_to_fp16(graph: Graph, trace: Trace, keep: Sequence[Keep] = (), *, trusting: bool = False) -> int:
+    """Const f32  ->  Convert(Const f16), in bodies too; return how many constants.
+
+    Where ``trusting``, large constants are taken to be within the range of f16 and not read for it: if they are not,
+    whoever reads them then meets :class:`BeyondRange`, and has to ask again without trust.
+    """
     beyond: list[str] = []
 
     def why_not(value: Value, tensor: Tensor) -> str | None:
         if is_kept_from(value, keep, Precision.FP16):
             return BY_RULE
-        why = _beyond_half(value, tensor)
+        why = _beyond_half(value, tensor, trusting=trusting)
         if why and tensor.size > 1:
             beyond.append(f"{value} {why}")
         return why
 
-    made = _store(graph, _Form("compress_to_fp16", ElementType.f16, _decisive, why_not), trace)
+    made = _store(graph, _Form("compress_to_fp16", ElementType.f16, _decisive, why_not, strict=trusting), trace)
     if beyond:
         more = f" and {len(beyond) - LISTED} more" if len(beyond) > LISTED else ""
         graph.notes.append(f"what f16 cannot hold stays as it is: {', '.join(beyond[:LISTED])}{more}")
@@ -83,6 +87,7 @@ class _Form:
     dtype: ElementType
     held: Callable[[Graph], Mapping[Value, str]]
     why_not: Callable[[Value, Tensor], str | None]
+    strict: bool = False
 
 
 def _store(graph: Graph, form: _Form, trace: Trace) -> int:
@@ -98,14 +103,14 @@ def _store(graph: Graph, form: _Form, trace: Trace) -> int:
                 trace.skipped(form.name, node.name, why)
             else:
                 trace.applied(form.name, node.name)
-                _compress(graph, node.output, node.op.value, form.dtype)
+                _compress(graph, node.output, Cast(node.op.value, form.dtype, strict=form.strict))
                 made += 1
     return made
 
 
-def _compress(graph: Graph, full: Value, content: Tensor, dtype: ElementType) -> None:
+def _compress(graph: Graph, full: Value, content: Tensor) -> None:
     node = full.producer
-    half = Node(Const(Cast(content, dtype)), (), f"{node.name}_compressed", node.origin).output
+    half = Node(Const(content), (), f"{node.name}_compressed", node.origin).output
     convert = Node(ops.Convert(full.fact.dtype, decompression=True), (half,), node.name, node.origin).output
     graph.replace(full, convert)
 
@@ -115,9 +120,10 @@ def _decisive(graph: Graph) -> Mapping[Value, str]:
     return {**dict.fromkeys(angles(graph), "it is an angle"), **decided}
 
 
-def _beyond_half(value: Value, tensor: Tensor) -> str | None:
+def _beyond_half(value: Value, tensor: Tensor, *, trusting: bool) -> str | None:
     """Why f16 cannot hold a constant: what is too large would be cut off, what is too small would be zero."""
-    if _bound(tensor) > LARGEST or not _reaches(tensor, SMALLEST):
+    is_trusted = trusting and tensor.nbytes > GLANCE
+    if (not is_trusted and _bound(tensor) > LARGEST) or not _reaches(tensor, SMALLEST):
         peak = _peak(tensor)
         if peak > LARGEST:
             return f"goes up to {peak:.5g}"
