@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Self
@@ -187,22 +188,20 @@ class Mapped(Tensor):
             raise ValueError(f"a {self.dtype} tensor has no fixed width to be read by")
 
     def chunks(self, limit: int = PIECE) -> Iterator[memoryview]:
-        left = self.nbytes
-        if not left:
+        if not self.nbytes:
             return
-        step = self.dtype.nbytes(elements_in(self.dtype, limit))
-        buffers = twins(min(left, step), np.dtype(np.uint8))
+        step = min(self.nbytes, self.dtype.nbytes(elements_in(self.dtype, limit)))
+        buffers = twins(step, np.dtype(np.uint8))
         try:
             file = self.path.open("rb", buffering=0)
         except OSError as error:
             raise SourceError(f"{self.path}: cannot be opened: {error.strerror}") from error
         with file:
-            file.seek(self.offset)
-            while left:
-                piece = next(buffers)[: min(left, step)].data
-                _fill(piece, file, self.path)
+            end = self.offset + self.nbytes
+            for start in range(self.offset, end, step):
+                piece = next(buffers)[: min(step, end - start)].data
+                _fill(piece, file, start, self.path)
                 yield piece
-                left -= len(piece)
 
 
 @dataclass(frozen=True, slots=True)
@@ -388,12 +387,11 @@ class Transposed(Tensor):
             at += elements.size
 
 
-def _fill(piece: memoryview, file: FileIO, path: Path) -> None:
-    """Read all of ``piece``; one read may give less than it is asked for."""
-    start = file.tell()
+def _fill(piece: memoryview, file: FileIO, start: int, path: Path) -> None:
+    """Read all of ``piece`` from ``start`` on; one read may give less than it is asked for."""
     filled = 0
     while filled < len(piece):
-        got = file.readinto(piece[filled:])
+        got = os.preadv(file.fileno(), [piece[filled:]], start + filled)
         if not got:
             raise SourceError(
                 f"{path}: the file ends at {start + filled}, but {len(piece)} bytes were expected at {start}: "
