@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,6 +42,7 @@ MANIFEST = Path("models.yaml")
 _PLANNING = ("modelbuild.plan", "modelbuild.stages.job", "modelbuild.stages.key", "modelbuild.stages.stage")
 """What turns a question into keys, besides the stages' own code."""
 
+_MODELS_AT_ONCE = 8
 _DELIVERED = (XML, BIN, PROVENANCE)
 
 
@@ -101,7 +103,8 @@ class Checkout:
         self._builds = Builds(
             self.cache, self._memo, self._code, listener, workers=workers, memory=memory, timeout=timeout
         )
-        self._last_look = ("", Look())
+        self._looks: dict[str, Look] = {}
+        self._looking = threading.Lock()
         self._touched: dict[Variant, Stamp] = {}
 
     @classmethod
@@ -309,12 +312,13 @@ class Checkout:
         return ("prove" in noted.keys) is self.judges.can_prove and question == noted.question
 
     def _look_at(self, model: str) -> Look:
-        """One for the variants of a model, which are mostly made one after the other and share their first stages."""
-        last, look = self._last_look
-        if last != model:
-            look = Look()
-            self._last_look = model, look
-        return look
+        """One for the variants of a model, which share their first stages and are made at about the same time."""
+        with self._looking:
+            look = self._looks.pop(model) if model in self._looks else Look()
+            self._looks[model] = look
+            if len(self._looks) > _MODELS_AT_ONCE:
+                del self._looks[next(iter(self._looks))]
+            return look
 
     def _plan(self, variant: Variant, sources: Sequence[FetchedFile]) -> Artifact:
         from modelbuild import plan
