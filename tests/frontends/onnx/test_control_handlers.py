@@ -86,6 +86,22 @@ def test_a_known_condition_chooses_now(tmp_path: Path) -> None:
     assert "If" not in kinds(check(proto, tmp_path, {"x": X}))
 
 
+@pytest.mark.parametrize("possible", ["then", "else"])
+def test_a_branch_that_contradicts_what_it_is_given_is_never_taken(possible: str, tmp_path: Path) -> None:
+    impossible = [constant("square", [2, 2], np.int64), node("Reshape", "x square", "out")]
+    branches = {"then": [node("Relu", "x", "t")], "else": [node("Neg", "x", "e")]}
+    other = "else" if possible == "then" else "then"
+    branches[other] = [*impossible, node("Identity", "out", other[0])]
+    proto = whole(
+        [choice(branches["then"], branches["else"])],
+        [value("c", B, []), value("x", F, [1, 3])],
+        [value("y", F, [1, 3])],
+    )
+    graph = check(proto, tmp_path, {"c": np.array(possible == "then"), "x": X})
+    assert "If" not in kinds(graph)
+    assert f"always takes its {possible}_branch, because the other cannot run" in graph.notes[0]
+
+
 @pytest.mark.parametrize("conditions", [(True, True), (True, False), (False, True)])
 def test_an_inner_branch_sees_values_from_far_outside(conditions: tuple[bool, bool], tmp_path: Path) -> None:
     inner = node(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from modelbuild import ops
+from modelbuild.errors import SourceError
 from modelbuild.frontends.handlers import Body, Build, Ints
 from modelbuild.frontends.onnx.registry import onnx
 from modelbuild.frontends.source import SourceGraph
@@ -19,11 +20,22 @@ from modelbuild.tensor.fact import Fact
 
 @onnx.op("If", since=1)
 def if_(build: Build, cond: Value, *, else_branch: SourceGraph, then_branch: SourceGraph) -> tuple[Value, ...]:
-    """A condition that is known chooses now; only the branch that runs has to be translatable then."""
+    """A condition that is known chooses now; only the branch that runs has to be translatable then.
+
+    So does a branch that contradicts what it is given: it cannot run, and the model is the other one.
+    """
     if cond.fact.value is not None:
-        body = build.body(then_branch if cond.fact.value.numpy().all() else else_branch, ())
-        return inline(body.graph, dict(zip(body.graph.inputs, body.captures, strict=True)))
-    then, otherwise = build.body(then_branch, ()), build.body(else_branch, ())
+        return _inlined(build.body(then_branch if cond.fact.value.numpy().all() else else_branch, ()))
+    try:
+        then = build.body(then_branch, ())
+    except SourceError as error:
+        build.note(f"always takes its else_branch, because the other cannot run: {error}")
+        return _inlined(build.body(else_branch, ()))
+    try:
+        otherwise = build.body(else_branch, ())
+    except SourceError as error:
+        build.note(f"always takes its then_branch, because the other cannot run: {error}")
+        return _inlined(then)
     captures = list(dict.fromkeys((*then.captures, *otherwise.captures)))
     op = ops.If(
         then.graph,
@@ -32,6 +44,10 @@ def if_(build: Build, cond: Value, *, else_branch: SourceGraph, then_branch: Sou
         else_inputs=tuple(1 + captures.index(v) for v in otherwise.captures),
     )
     return build.node(op, cond, *captures).outputs
+
+
+def _inlined(body: Body) -> tuple[Value, ...]:
+    return inline(body.graph, dict(zip(body.graph.inputs, body.captures, strict=True)))
 
 
 @onnx.op("Loop", since=1)
