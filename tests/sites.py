@@ -136,8 +136,8 @@ class Site:
 
     def _environment(self, prove: bool, more: Mapping[str, str]) -> dict[str, str]:
         hidden = self.root.parent / "hidden"
-        if not prove:
-            hidden.mkdir(exist_ok=True)
+        if not prove and not hidden.exists():  # written once: a process that starts meanwhile would find it empty
+            hidden.mkdir()
             (hidden / "sitecustomize.py").write_text("import sys\nsys.modules['openvino'] = None\n")
         path = [str(REPOSITORY), *([] if prove else [str(hidden)])]
         inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
