@@ -168,7 +168,7 @@ def test_a_manifest_that_was_broken_then_affects_all(site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "affects"), [("passes/new_rule.py", True), ("plan.py", True), ("cli/building.py", False)]
+    ("name", "affects"), [("passes/new_rule.py", True), ("plan/artifact.py", True), ("cli/building.py", False)]
 )
 def test_our_own_code_in_the_work_tree_affects_all_that_it_makes(
     site: Site, monkeypatch: pytest.MonkeyPatch, name: str, affects: bool

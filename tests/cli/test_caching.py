@@ -10,26 +10,8 @@ import pytest
 from sites import Site
 
 from modelbuild.cli import run
-from modelbuild.project.judging import Judges
 
 Capture = pytest.CaptureFixture[str]
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory, known_code: Path) -> Site:
-    site = Site(tmp_path_factory.mktemp("finished") / "site", known_code)
-    done = site.run("modelbuild", "build")
-    assert done.returncode == 0, done.stdout + done.stderr
-    return site
-
-
-@pytest.fixture
-def built(finished: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
-    monkeypatch.setattr(Judges, "can_prove", False)
-    copy = Site(tmp_path / "site")
-    shutil.copytree(finished.root, copy.root, dirs_exist_ok=True)
-    monkeypatch.chdir(copy.root)
-    return copy
 
 
 def said(capsys: Capture, *command: str, code: int = 0) -> str:
@@ -38,8 +20,8 @@ def said(capsys: Capture, *command: str, code: int = 0) -> str:
     return capsys.readouterr().out
 
 
-def test_stats_tell_hits_reasons_bytes_and_time_saved(built: Site, capsys: Capture) -> None:
-    shutil.rmtree(built.root / "build")
+def test_stats_tell_hits_reasons_bytes_and_time_saved(built_site: Site, capsys: Capture) -> None:
+    shutil.rmtree(built_site.root / "build")
     run(["build"])
     told = json.loads(said(capsys, "cache", "stats", "--json"))
     assert told["reasons"]["never built"] > 0
@@ -49,47 +31,47 @@ def test_stats_tell_hits_reasons_bytes_and_time_saved(built: Site, capsys: Captu
     assert "never built" in said(capsys, "cache", "stats")
 
 
-def test_a_sweep_without_room_leaves_what_the_manifest_needs(built: Site, capsys: Capture) -> None:
+def test_a_sweep_without_room_leaves_what_the_manifest_needs(built_site: Site, capsys: Capture) -> None:
     said(capsys, "cache", "gc", "--max-size", "0", "--max-age", "0h")
-    shutil.rmtree(built.root / "build")
-    list(built.events())
+    shutil.rmtree(built_site.root / "build")
+    list(built_site.events())
     assert run(["build"]) == 0
-    assert built.ran() == []
+    assert built_site.ran() == []
 
 
-def test_a_sweep_takes_what_the_manifest_needs_no_more(built: Site, capsys: Capture) -> None:
-    del built.models["two"]
-    built.write()
+def test_a_sweep_takes_what_the_manifest_needs_no_more(built_site: Site, capsys: Capture) -> None:
+    del built_site.models["two"]
+    built_site.write()
     would = json.loads(said(capsys, "cache", "gc", "--max-size", "0", "--dry-run", "--json"))
     assert would["records"] > 0
     assert json.loads(said(capsys, "cache", "gc", "--max-size", "0", "--json")) == would
     assert json.loads(said(capsys, "cache", "gc", "--max-size", "0", "--json"))["records"] == 0
 
 
-def test_a_sweep_leaves_what_is_pinned(built: Site, capsys: Capture) -> None:
+def test_a_sweep_leaves_what_is_pinned(built_site: Site, capsys: Capture) -> None:
     said(capsys, "cache", "pin", "v1", "two")
     assert said(capsys, "cache", "pin").startswith("v1  ")
-    del built.models["two"]
-    built.write()
+    del built_site.models["two"]
+    built_site.write()
     assert json.loads(said(capsys, "cache", "gc", "--max-size", "0", "--json"))["records"] == 0
     said(capsys, "cache", "pin", "v1", "--remove")
     assert json.loads(said(capsys, "cache", "gc", "--max-size", "0", "--json"))["records"] > 0
 
 
-def test_what_is_not_built_cannot_be_pinned(built: Site, capsys: Capture) -> None:
-    built.add("three", scale=3.0)
+def test_what_is_not_built_cannot_be_pinned(built_site: Site, capsys: Capture) -> None:
+    built_site.add("three", scale=3.0)
     assert run(["cache", "pin", "v1"]) == 3
     assert "build it first" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("option", [("--max-size", "ten"), ("--max-age", "10 years"), ("--max-size", "-1GB")])
-def test_a_limit_that_is_none_is_refused(built: Site, option: tuple[str, str], capsys: Capture) -> None:
+def test_a_limit_that_is_none_is_refused(built_site: Site, option: tuple[str, str], capsys: Capture) -> None:
     assert run(["cache", "gc", *option]) == 3
     assert "is no " in capsys.readouterr().err
 
 
 def test_another_checkout_builds_from_an_export(
-    built: Site, tmp_path: Path, known_code: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+    built_site: Site, tmp_path: Path, known_code: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said(capsys, "cache", "export", str(tmp_path / "answers.tar"))
     other = Site(tmp_path / "other", known_code)
@@ -97,27 +79,27 @@ def test_another_checkout_builds_from_an_export(
     assert "new records" in said(capsys, "cache", "import", str(tmp_path / "answers.tar"))
     assert run(["build"]) == 0
     assert other.ran() == []
-    assert other.contents("build/one") == built.contents("build/one")
+    assert other.contents("build/one") == built_site.contents("build/one")
 
 
-def test_an_export_is_the_same_bytes_every_time(built: Site, tmp_path: Path, capsys: Capture) -> None:
+def test_an_export_is_the_same_bytes_every_time(built_site: Site, tmp_path: Path, capsys: Capture) -> None:
     for name in ("a.tar", "b.tar"):
         said(capsys, "cache", "export", str(tmp_path / name), "one")
     assert (tmp_path / "a.tar").read_bytes() == (tmp_path / "b.tar").read_bytes()
 
 
-def test_a_file_that_is_no_export_is_refused(built: Site, tmp_path: Path, capsys: Capture) -> None:
+def test_a_file_that_is_no_export_is_refused(built_site: Site, tmp_path: Path, capsys: Capture) -> None:
     (tmp_path / "x.tar").write_bytes(b"x" * 2000)
     assert run(["cache", "import", str(tmp_path / "x.tar")]) == 1
     assert "modelbuild cache export" in capsys.readouterr().err
 
 
-def test_a_whole_store_verifies(built: Site, capsys: Capture) -> None:
+def test_a_whole_store_verifies(built_site: Site, capsys: Capture) -> None:
     assert said(capsys, "cache", "verify") == "all is whole\n"
     assert said(capsys, "cache", "repair") == ""
 
 
-def test_the_graph_shows_what_is_made_of_what(built: Site, capsys: Capture) -> None:
+def test_the_graph_shows_what_is_made_of_what(built_site: Site, capsys: Capture) -> None:
     dot = said(capsys, "graph", "one")
     assert dot.startswith("digraph modelbuild {")
     assert dot.count('label="src/one.onnx"') == 1

@@ -25,23 +25,11 @@ from modelbuild.store import LocalStore, Record
 Capture = pytest.CaptureFixture[str]
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory, known_code: Path) -> Site:
-    site = Site(tmp_path_factory.mktemp("finished") / "site", known_code)
-    done = site.run("modelbuild", "build")
-    assert done.returncode == 0, done.stdout + done.stderr
-    return site
-
-
 @pytest.fixture
-def built(finished: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
+def built(built_site: Site) -> Site:
     """A checkout in which all is built, in this process from here on."""
-    monkeypatch.setattr(Judges, "can_prove", False)
-    copy = Site(tmp_path / "site")
-    shutil.copytree(finished.root, copy.root, dirs_exist_ok=True)
-    monkeypatch.chdir(copy.root)
-    list(copy.events())
-    return copy
+    list(built_site.events())
+    return built_site
 
 
 def store(site: Site) -> LocalStore:
@@ -236,10 +224,10 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     ids=" ".join,
 )
 def test_a_full_disk_is_one_line_and_the_last_artifacts_stay(
-    finished: Site, small_disk: Path, undisturbed: dict[str, bytes], command: tuple[str, ...]
+    finished_site: Site, small_disk: Path, undisturbed: dict[str, bytes], command: tuple[str, ...]
 ) -> None:
     site = Site(small_disk / "site")
-    shutil.copytree(finished.root, site.root, dirs_exist_ok=True)
+    shutil.copytree(finished_site.root, site.root, dirs_exist_ok=True)
     assert site.run(*command).returncode == 0
     add_large(site, "one", 2)
     done = site.run(*command)
@@ -255,7 +243,7 @@ def test_a_full_disk_is_one_line_and_the_last_artifacts_stay(
 
 
 def test_a_disk_that_is_read_only_is_one_line(
-    finished: Site,
+    finished_site: Site,
     small_disk: Path,
     undisturbed: dict[str, bytes],
     capsys: Capture,
@@ -263,7 +251,7 @@ def test_a_disk_that_is_read_only_is_one_line(
 ) -> None:
     monkeypatch.setattr(Judges, "can_prove", False)
     site = Site(small_disk / "site")
-    shutil.copytree(finished.root, site.root, dirs_exist_ok=True)
+    shutil.copytree(finished_site.root, site.root, dirs_exist_ok=True)
     write_model(site.root / "src" / "one.onnx", scale=5.0)
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     assert run(["build", "--file", str(site.manifest)]) == 2

@@ -9,7 +9,8 @@ import yaml
 
 from modelbuild.errors import ManifestError
 from modelbuild.manifest import load
-from modelbuild.manifest.schema import SHIPPED, InputType, json_schema, schema_text
+from modelbuild.manifest.schema import SHIPPED, json_schema, schema_text
+from modelbuild.manifest.values import InputType
 from modelbuild.tensor.dtype import ElementType
 
 ROOT = Path(__file__).parents[2]
