@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import pkgutil
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import grimp
@@ -83,3 +85,17 @@ def test_a_forgotten_package_is_caught() -> None:
 def test_the_machinery_knows_no_model() -> None:
     above = ("modelbuild.graph", "modelbuild.ops", "modelbuild.passes", "modelbuild.frontends", "modelbuild.convert")
     assert [module for module in sorted(machinery()) if _within(module, above)] == []
+
+
+@pytest.mark.parametrize("package", ["fetch", "manifest", "project", "stages", "store"])
+def test_what_threads_decode_into_is_taken_apart_when_its_module_is_imported(package: str) -> None:
+    """Two threads that first decode into a struct crash the process: msgspec shows one what the other has half done."""
+    folder = Path(stages.__file__).parent.parent / package
+    at_first_use = [
+        f"{path.name}:{node.lineno}"
+        for path in sorted(folder.glob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and any(given.arg == "type" for given in node.keywords)
+        if isinstance(node.func, ast.Attribute) and node.func.attr == "decode"
+    ]
+    assert at_first_use == []

@@ -31,6 +31,7 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 _DECODER = msgspec.json.Decoder(Entry)
+_SUMMARY = msgspec.json.Decoder(Summary)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ def entry(
     trail: Iterable[tuple[Job, Record]],
 ) -> Entry:
     """``summary`` is what ``describe`` gave; ``trail`` all that led there."""
-    counted = msgspec.json.decode(summary, type=Summary)
+    counted = _SUMMARY.decode(summary)
     blobs = {name.replace("model", variant.model): output.blob for name, output in package.record.outputs.items()}
     artifact = _artifact(
         variant,

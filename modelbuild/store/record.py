@@ -120,7 +120,7 @@ class Record:
         if answer is None:
             raise ValueError("the check sum does not fit")
         try:
-            said = msgspec.json.decode(answer, type=_Answer)
+            said = _DECODER.decode(answer)
         except msgspec.MsgspecError as error:
             raise ValueError(f"not a record: {error}") from error
         outputs = {
@@ -141,6 +141,10 @@ class _Answer(msgspec.Struct, frozen=True):
     references: list[tuple[_Sha256, _Size, _Xxh3]]
     seconds: float
     made: str
+
+
+# Not at first use: msgspec shows other threads a struct that one is still taking apart, and the process crashes.
+_DECODER = msgspec.json.Decoder(_Answer)
 
 
 def _listed(blob: Blob) -> list[Plain]:
