@@ -7,7 +7,7 @@ from typing import ClassVar
 from modelbuild.graph.op import Op
 from modelbuild.tensor.dtype import ElementType
 from modelbuild.tensor.fact import Fact
-from modelbuild.tensor.shape import UNKNOWN, Dim
+from modelbuild.tensor.shape import UNKNOWN, Dim, merge
 
 
 class CTCGreedyDecoder(Op, frozen=True):
@@ -35,7 +35,7 @@ class CTCGreedyDecoderSeqLen(Op, frozen=True):
 
 
 class CTCLoss(Op, frozen=True):
-    """The negative logarithm of the probability of given labels, for each sequence of a batch."""
+    """The negative logarithm of the probability of labels [batch, time], filled up, for each sequence of a batch."""
 
     preprocess_collapse_repeated: bool = False
     ctc_merge_repeated: bool = False
@@ -44,7 +44,9 @@ class CTCLoss(Op, frozen=True):
     version: ClassVar[str] = "opset4"
 
     def infer(self, logits: Fact, lengths: Fact, labels: Fact, label_lengths: Fact, *blank: Fact) -> Fact:
-        return Fact(logits.dtype, (_three(logits)[0],))
+        batch, time, _ = _three(logits)
+        merge(labels.shape, (batch, time))
+        return Fact(logits.dtype, (batch,))
 
 
 def _three(scores: Fact) -> tuple[Dim, Dim, Dim]:

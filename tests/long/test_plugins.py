@@ -10,10 +10,13 @@ import arithmetic
 import moves
 import numpy as np
 import pytest
+import specialists
 from corpus import models
 
+from modelbuild import ops
 from modelbuild.convert import convert_model
 from modelbuild.graph import Graph, Node
+from modelbuild.graph.op import REGISTRY
 from modelbuild.graph.structure import Const, Parameter
 from modelbuild.ir import save
 from modelbuild.passes.fit import judgement, refused
@@ -26,7 +29,7 @@ pytestmark = pytest.mark.slow
 openvino = pytest.importorskip("openvino")
 
 DEVICE = "CPU"
-CASES = [*arithmetic.CASES, *moves.CASES]
+CASES = [*arithmetic.CASES, *moves.CASES, *specialists.CASES]
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +57,21 @@ def test_the_plugin_takes_an_operation_where_the_profile_does(case: Any, tmp_pat
         left = not_taken(core, graph, tmp_path)
         assert judged <= left  # with a layer that it does not take, the plugin leaves out what surrounds it
         assert bool(judged) == bool(left)
+
+
+def test_the_plugin_takes_a_variable_where_the_profile_does(tmp_path: Path, core: Any) -> None:
+    x = Node(Parameter(ElementType.f32, (1, 8)), (), "x", names=["x"]).output
+    read = Node(ops.ReadValue("v", ElementType.f32, (1, 8)), [x], "read")
+    graph = Graph([x], read.outputs, [Node(ops.Assign("v"), [x], "assign")])
+    assert judgement(graph, limits()) == []
+    assert not_taken(core, graph, tmp_path) == set()
+
+
+def test_no_operation_is_without_a_use() -> None:
+    kinds = set(REGISTRY.own.values())
+    bases = {base for kind in kinds for base in kind.__mro__[1:]}
+    alone = {type(case.op) for case in CASES} | {Const, Parameter, ops.ReadValue, ops.Assign}
+    assert kinds - bases - alone == set()
 
 
 def limits() -> Limits:

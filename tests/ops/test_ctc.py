@@ -30,3 +30,9 @@ def test_a_loss_is_one_number_a_sequence() -> None:
 def test_scores_without_classes_are_refused() -> None:
     with pytest.raises(ValueError, match="three axes"):
         ops.CTCGreedyDecoder().infer(Fact(F32, (T, B)), Fact(F32, (T, B)))
+
+
+def test_labels_that_are_not_filled_up_to_the_time_are_refused() -> None:
+    lengths = Fact(I32, (2,))
+    with pytest.raises(ValueError, match="3 and 4 differ"):
+        ops.CTCLoss().infer(Fact(F32, (2, 4, 30)), lengths, Fact(I32, (2, 3)), lengths)
