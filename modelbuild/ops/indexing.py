@@ -62,7 +62,7 @@ def _take(data: Array, indices: Array, axis: int) -> Array:
 
 
 class GatherElements(Op, frozen=True):
-    """For each element of ``indices``, the element of ``data`` there along the axis."""
+    """For each element of ``indices``, the element of ``data`` there along the axis; other extents are the same."""
 
     axis: int
 
@@ -72,15 +72,14 @@ class GatherElements(Op, frozen=True):
     index_inputs: ClassVar[tuple[int, ...]] = (1,)
 
     def infer(self, data: Fact, indices: Fact) -> Fact:
-        if data.rank is not None:
-            axis_of(self.axis, data.rank)
         if indices.rank == 0:
             raise ValueError(f"indices {indices} need an axis")
         expect_ranks("data and indices", data, indices)
-        if data.shape is not None and indices.shape is not None:
-            at = axis_of(self.axis, len(data.shape))
-            merge(replaced(data.shape, at), replaced(indices.shape, at))
-        return Fact(data.dtype, indices.shape)
+        if data.shape is None:
+            return Fact(data.dtype, indices.shape)
+        at = axis_of(self.axis, len(data.shape))
+        along = UNKNOWN if indices.shape is None else indices.shape[at]
+        return Fact(data.dtype, merge(indices.shape, replaced(data.shape, at, along)))
 
     def evaluate(self, data: Array, indices: Array) -> Array:
         return np.take_along_axis(data, indices, self.axis)

@@ -7,6 +7,7 @@ import pytest
 
 from modelbuild import ops
 from modelbuild.graph import Node, Op, Value
+from modelbuild.graph.known import infer
 from modelbuild.graph.structure import Const, Parameter
 from modelbuild.tensor.dtype import ElementType
 from modelbuild.tensor.fact import Fact
@@ -257,3 +258,16 @@ def test_elements_of_any_type_move(dtype: ElementType) -> None:
     moved = ops.Transpose().evaluate(tensor.numpy(), np.array([1, 0]))
     assert moved.tolist() == tensor.numpy().T.tolist()
     assert Fact.of(tensor).dtype is dtype
+
+
+@pytest.mark.parametrize(
+    ("shape", "indices", "wanted"),
+    [
+        ((3, B, S), None, "f32[3,?,S]"),
+        ((3, B, S), (UNKNOWN, 2, UNKNOWN), "f32[3,2,S]"),
+        (None, (B, 2), "f32[B,2]"),
+    ],
+)
+def test_elements_gathered_have_the_extents_of_both(shape: Shape | None, indices: Shape | None, wanted: str) -> None:
+    (found,) = infer(ops.GatherElements(1), (Fact(ElementType.f32, shape), Fact(ElementType.i64, indices)))
+    assert str(found) == wanted

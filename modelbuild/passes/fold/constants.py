@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from modelbuild import ops
 from modelbuild.graph import Node, Op, Value
 from modelbuild.graph.known import fold, foldable
@@ -11,7 +13,7 @@ from modelbuild.graph.structure import Const
 from modelbuild.rewrite import Match, Rewriter, Skip, of, rule
 from modelbuild.tensor.dtype import ElementType
 from modelbuild.tensor.fact import Fact
-from modelbuild.tensor.storage import Cast, Reshaped, Tensor, Transposed
+from modelbuild.tensor.storage import Cast, InMemory, Reshaped, Tensor, Transposed
 
 IN_MEMORY = 64 << 20
 """What is computed now holds its inputs and outputs in memory: up to so many bytes."""
@@ -27,7 +29,7 @@ anything = of(Op)
 def fold_constants(m: Match, g: Rewriter) -> tuple[Value, ...] | Skip | None:
     """op(constants…)  ->  constants"""
     node = m[anything]
-    made, given = _contents(node.outputs), _contents(node.inputs)
+    made, given = _contents(node.outputs) or _nothing(node), _contents(node.inputs)
     if made is None and not given:
         return None
     if any(is_quantized(v) for v in node.outputs):
@@ -44,6 +46,17 @@ def _contents(values: Sequence[Value]) -> list[Tensor] | None:
     """What all of the values hold, if it is known."""
     found = [v.fact.value for v in values if v.fact.value is not None]
     return found if len(found) == len(values) else None
+
+
+def _nothing(node: Node[Op]) -> list[Tensor] | None:
+    """What a node makes if that has no elements: known whatever it is made of, and the CPU plugin dies of some.
+
+    Gather divides by the number of elements.
+    """
+    facts = [v.fact for v in node.outputs]
+    if not all(f.is_static and 0 in (f.shape or ()) for f in facts) or not node.op.pure or node.op.bodies():
+        return None
+    return [InMemory(np.empty(f.static_shape or (), f.dtype.numpy)) for f in facts]
 
 
 def is_quantized(value: Value) -> bool:

@@ -297,3 +297,25 @@ def test_indices_may_end_before_the_data_do(tmp_path: Path) -> None:
     """ONNX's own evaluation does not take this, onnxruntime does."""
     given = {"x": x(3, 4, 3), "i": i([[1, 0]], [[2, -1]])}
     answers.check(answers.Use("GatherElements", "", given, {"axis": 2}), tmp_path)
+
+
+def test_indices_may_turn_out_to_end_before_the_data_do(tmp_path: Path) -> None:
+    given = {"x": x(3, 4, 3), "i": i([[1, 0]], [[2, -1]])}
+    answers.check(answers.Use("GatherElements", "", given, {"axis": 2}, symbolic=True), tmp_path)
+
+
+def test_data_and_indices_of_unknown_ranks_are_taken_as_they_are(tmp_path: Path) -> None:
+    given = {"x": x(3, 4), "i": i([1, 0], [2, -1])}
+    proto = answers.Use("GatherElements", "", given, {"axis": 1}).model()
+    for declared in proto.graph.input:
+        declared.type.tensor_type.ClearField("shape")
+    path = tmp_path / "m.onnx"
+    path.write_bytes(proto.SerializeToString())
+    made = frontend.to_graph(frontend.read(path)).nodes()
+    assert [type(node.op).__name__ for node in made] == ["Parameter", "Parameter", "GatherElements"]
+
+
+def test_a_determinant_of_halves_is_rounded_once(tmp_path: Path) -> None:
+    near = np.array([[[1, 1, 0], [1, 1.001, 0], [0, 0, 3]]], np.float16)
+    use = answers.Use("Det", "", {"x": near}, symbolic=False, loose=1e-3)
+    answers.compare(use, [np.linalg.det(near.astype(np.float64)).astype(np.float16)], tmp_path)

@@ -67,11 +67,12 @@ def centred(build: Build, x: Value, zero_point: Value | None) -> Value:
 
 @onnx.op("Det", since=11)
 def det(build: Build, x: Value) -> Value:
-    """By cofactors: exact for the small matrices that occur, and far too much work for large ones."""
+    """By cofactors, in single precision: exact for the small matrices that occur, far too much work for large ones."""
     size = (x.fact.shape or (0,))[-1]
     if not isinstance(size, int) or not 1 <= size <= 4:
         raise build.refuse(f"its input is {x.fact}; only matrices of up to 4 x 4 are taken")
-    return _determinant(build, x, tuple(range(size)))
+    wide = converted(build, x, ElementType.f32) if x.fact.dtype.bits < ElementType.f32.bits else x
+    return converted(build, _determinant(build, wide, tuple(range(size))), x.fact.dtype)
 
 
 def _determinant(build: Build, x: Value, columns: Ints) -> Value:
