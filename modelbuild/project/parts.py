@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from modelbuild.report.document import Artifact, Lines, Source
+from modelbuild.report.document import Artifact, Source
 from modelbuild.report.markup import Markup
 from modelbuild.report.page import Column, Facts, row
+from modelbuild.report.text import Lines
 
 
 class Part(msgspec.Struct, frozen=True):

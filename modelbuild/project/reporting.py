@@ -103,8 +103,8 @@ class Reporting:
 
     def write(self, failures: Mapping[Variant, Sequence[str]] | None = None) -> list[Path]:
         """Write the report of what is built, and of what failed just now; says which files changed."""
-        from modelbuild.report.document import joined
         from modelbuild.report.page import Column, framed
+        from modelbuild.report.text import joined
 
         failures = failures or {}
         there = [variant for variant in self._manifest.variants() if variant in failures or self._stamps.of(variant)]

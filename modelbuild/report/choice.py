@@ -4,29 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
-from typing import TYPE_CHECKING, Annotated, Literal
-
-from msgspec import Meta, Struct
 
 from modelbuild.manifest.quality import Check
+from modelbuild.report.document import Artifact, Choice
 from modelbuild.report.verdict import DEFAULT_TOLERANCE, broken
-
-if TYPE_CHECKING:
-    from modelbuild.report.document import Artifact
-
-Limits = Annotated[dict[str, float], Meta(description="as in the manifest's 'check'")]
-
-
-class Choice(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The precisions of a model for a target, held against what its answers may differ."""
-
-    model: str
-    target: str
-    tolerance: Limits
-    said_by: Annotated[Literal["manifest", "default"], Meta(description="where the tolerance comes from")]
-    among: Annotated[int, Meta(ge=1, description="how many precisions were measured")]
-    exceeded: Annotated[dict[str, tuple[str, ...]], Meta(description="precision -> how it exceeds the tolerance")]
-    smallest: Annotated[str | None, Meta(description="the smallest precision within the tolerance")] = None
 
 
 def choices(artifacts: Iterable[Artifact], limits: Mapping[str, float]) -> Iterator[Choice]:

@@ -10,8 +10,7 @@ from modelbuild.report.markup import Markup, element, markup
 from modelbuild.report.plot import Axis, Point, scatter
 
 if TYPE_CHECKING:
-    from modelbuild.report.choice import Choice
-    from modelbuild.report.document import Artifact
+    from modelbuild.report.document import Artifact, Choice
 
 _ERROR: Final = "worst difference"
 _SIGNS: Final = {"max_abs": "≤", "max_rel": "≤", "cosine": "≥", "top1": "≥"}

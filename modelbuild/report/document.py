@@ -1,23 +1,18 @@
-"""What ``build/report.json`` holds."""
+"""What ``build/report.json`` holds: its objects. Their text is in `text`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import groupby
-from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Literal
 
-import msgspec
 from msgspec import Meta, Struct
 
-from modelbuild.errors import SourceError
-from modelbuild.report.choice import Choice, Limits, choices
 from modelbuild.report.proof import Latency, Proof
 from modelbuild.report.summary import Natural, Summary
 
 FORMAT: Literal[1] = 1
 
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+Limits = Annotated[dict[str, float], Meta(description="as in the manifest's 'check'")]
 
 
 class _Entry(Struct, frozen=True, forbid_unknown_fields=True):
@@ -76,6 +71,18 @@ class Artifact(_Entry, frozen=True, kw_only=True):
         return self.target, self.precision
 
 
+class Choice(_Entry, frozen=True, kw_only=True):
+    """The precisions of a model for a target, held against what its answers may differ."""
+
+    model: str
+    target: str
+    tolerance: Limits
+    said_by: Annotated[Literal["manifest", "default"], Meta(description="where the tolerance comes from")]
+    among: Annotated[int, Meta(ge=1, description="how many precisions were measured")]
+    exceeded: Annotated[dict[str, tuple[str, ...]], Meta(description="precision -> how it exceeds the tolerance")]
+    smallest: Annotated[str | None, Meta(description="the smallest precision within the tolerance")] = None
+
+
 class Report(_Entry, frozen=True, kw_only=True):
     """Everything that a manifest asks for, as it stands."""
 
@@ -83,87 +90,3 @@ class Report(_Entry, frozen=True, kw_only=True):
     sources: Annotated[dict[str, Source], Meta(description="by model")]
     artifacts: tuple[Artifact, ...]
     choices: Annotated[tuple[Choice, ...], Meta(description="by model and target")] = ()
-
-
-SHIPPED = Path(__file__).with_name("report.schema.json")
-
-
-def document(artifacts: Iterable[Artifact], sources: Mapping[str, Source]) -> Report:
-    """The report of these artifacts, in one order whatever the order they come in; each model has its source."""
-    ordered = sorted(artifacts, key=lambda artifact: (artifact.model, *artifact.variant))
-    if strangers := sorted({artifact.model for artifact in ordered} - sources.keys()):
-        raise ValueError(f"artifacts of models without a source: {', '.join(strangers)}")
-    by_model = groupby(ordered, key=lambda artifact: artifact.model)
-    chosen = [choice for name, found in by_model for choice in choices(found, sources[name].limits)]
-    return Report(sources=dict(sorted(sources.items())), artifacts=tuple(ordered), choices=tuple(chosen))
-
-
-class Lines(NamedTuple):
-    """What one model gives to the text of a report, without the commas between models."""
-
-    artifacts: bytes
-    choices: bytes
-    source: bytes
-
-    @classmethod
-    def of(cls, model: str, source: Source, artifacts: Sequence[Artifact]) -> Lines:
-        """``artifacts`` in their order."""
-        return cls(
-            _listed(artifacts),
-            _listed(choices(artifacts, source.limits)),
-            b"    %s: %s" % (msgspec.json.encode(model), _indented(source)),
-        )
-
-
-def encode(report: Report) -> bytes:
-    """The one JSON text of a report."""
-    by_model: dict[str, list[Artifact]] = {name: [] for name in report.sources}
-    for artifact in report.artifacts:
-        by_model[artifact.model].append(artifact)
-    return joined([Lines.of(name, report.sources[name], artifacts) for name, artifacts in by_model.items()])
-
-
-def joined(models: Sequence[Lines]) -> bytes:
-    """The text of a report of ``models``, in the order of their names."""
-    artifacts = b",\n".join([lines.artifacts for lines in models if lines.artifacts])
-    sources = b",\n".join([lines.source for lines in models])
-    chosen = b",\n".join([lines.choices for lines in models if lines.choices])
-    return b'{\n  "artifacts": %s,\n  "choices": %s,\n  "format": %d,\n  "sources": %s\n}\n' % (
-        b"[\n%s\n  ]" % artifacts if artifacts else b"[]",
-        b"[\n%s\n  ]" % chosen if chosen else b"[]",
-        FORMAT,
-        b"{\n%s\n  }" % sources if sources else b"{}",
-    )
-
-
-def _listed(said: Iterable[Struct]) -> bytes:
-    return b",\n".join(b"    " + _indented(one) for one in said)
-
-
-def _indented(said: Struct) -> bytes:
-    text = msgspec.json.format(msgspec.json.encode(said, order="sorted"), indent=2)
-    return text.replace(b"\n", b"\n    ")
-
-
-def decode(content: bytes, name: str) -> Report:
-    """The inverse of `encode`; ``name`` is what a ``SourceError`` calls the file."""
-    try:
-        return msgspec.json.decode(content, type=Report)
-    except msgspec.DecodeError as error:
-        raise SourceError(f"{name}: is no report of this version: {error}") from error
-
-
-def json_schema() -> dict[str, Any]:
-    """The JSON Schema of a report."""
-    (top,), definitions = msgspec.json.schema_components((Report,), ref_template="#/$defs/{name}")
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "modelbuild report",
-        **top,
-        "$defs": dict(sorted(definitions.items())),
-    }
-
-
-def schema_text() -> str:
-    """``json_schema()`` as it is shipped in ``report.schema.json``."""
-    return msgspec.json.format(msgspec.json.encode(json_schema(), order="sorted"), indent=2).decode() + "\n"

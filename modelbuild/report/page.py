@@ -15,8 +15,7 @@ from modelbuild.report.macs import UNKNOWN_EXTENT
 from modelbuild.report.markup import Markup, element, markup
 
 if TYPE_CHECKING:
-    from modelbuild.report.choice import Choice
-    from modelbuild.report.document import Artifact, Report, Source
+    from modelbuild.report.document import Artifact, Choice, Report, Source
     from modelbuild.report.summary import Port, Summary
 
 _MOST_BARS: Final = 12

@@ -4,9 +4,9 @@ from typing import Any
 
 from test_page import artifact, proof, source, text_of
 
-from modelbuild.report.choice import Choice
-from modelbuild.report.document import Artifact, document
+from modelbuild.report.document import Artifact, Choice
 from modelbuild.report.proof import Latency
+from modelbuild.report.text import document
 
 
 def built(precision: str, pair: int, worst: float, **given: Any) -> Artifact:

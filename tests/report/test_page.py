@@ -7,10 +7,11 @@ from html.parser import HTMLParser
 
 import pytest
 
-from modelbuild.report.document import Artifact, File, Report, Source, Stage, decode, document, encode
+from modelbuild.report.document import Artifact, File, Report, Source, Stage
 from modelbuild.report.page import page
 from modelbuild.report.proof import Proof
 from modelbuild.report.summary import Port, Summary
+from modelbuild.report.text import decode, document, encode
 
 EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>&amp;"
 

@@ -7,21 +7,10 @@ import msgspec
 import pytest
 
 from modelbuild.errors import SourceError
-from modelbuild.report.document import (
-    SHIPPED,
-    Artifact,
-    File,
-    Report,
-    Source,
-    Stage,
-    decode,
-    document,
-    encode,
-    json_schema,
-    schema_text,
-)
+from modelbuild.report.document import Artifact, File, Report, Source, Stage
 from modelbuild.report.proof import Proof
 from modelbuild.report.summary import Port, Summary
+from modelbuild.report.text import SHIPPED, decode, document, encode, json_schema, schema_text
 
 SUMMARY = Summary(
     inputs=(Port("x", "f32", "[N,3]", "[N,C]"),),
