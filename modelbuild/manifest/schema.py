@@ -11,6 +11,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from modelbuild.manifest import notation
 from modelbuild.manifest.values import (
     UNIQUE,
+    AxisNumber,
     Bounding,
     Content,
     DataName,
@@ -59,7 +60,8 @@ class Check(_Entry):
 
     'max_abs', 'max_rel' (a part of the largest number of that output), 'cosine' and 'top1' (in what part of the rows
     the largest number stands at the same place) hold every output against that of the source model. 'max_size' is that
-    of the pair of files, 'max_latency_ratio' the time to answer, as a multiple of that in FP32.
+    of the pair of files, 'max_latency_ratio' the time to answer, as a multiple of that in FP32. Rows run along the axis
+    of classes: the last one, of four or more axes the second (NCHW), or 'top1_axis'.
     """
 
     max_abs: Tolerance | UnsetType = UNSET
@@ -68,6 +70,7 @@ class Check(_Entry):
     top1: Share | UnsetType = UNSET
     max_size: Octets | UnsetType = UNSET
     max_latency_ratio: Tolerance | UnsetType = UNSET
+    top1_axis: AxisNumber | UnsetType = UNSET
 
 
 class Reference(_Entry):

@@ -153,6 +153,7 @@ DataPattern = Annotated[
         extra={"check": notation.relative_path, "link": "path"},
     ),
 ]
+AxisNumber = Annotated[int, Meta(ge=-8, le=7, description="the number of an axis, from the end if negative")]
 Samples = Annotated[int, Meta(ge=1, le=100_000, description="a number of examples from 1 to 100000")]
 
 

@@ -134,6 +134,7 @@ class Artifact:
             "samples": self.model.reference.samples if self.model.reference is not None else 1,
             "extended": bool(self.model.extensions),
             "rename": dict(self.model.rename),
+            "top1_axis": self.model.check.top1_axis if self.model.check is not None else None,
         }
         return Job(prove, str(self.variant), asked, {IR: self.emit, **self._source, **examples})
 

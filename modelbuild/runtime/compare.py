@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
@@ -12,6 +13,8 @@ from modelbuild.tensor.dtype import Array, ElementType
 QUIET_PEAK = 1e-6
 """A reference that nowhere gets louder is judged as if it did: errors of rounding are not relative to silence."""
 
+_RANK_OF_PICTURES: Final = 4
+
 
 @dataclass(frozen=True, slots=True)
 class Difference:
@@ -19,8 +22,8 @@ class Difference:
 
     ``problem`` says why the two cannot be compared at all, empty if they can; everything else is then infinite.
     ``misplaced`` counts elements that are NaN or an infinity in one of the two, or another infinity, and strings and
-    booleans that differ. ``cosine`` is 1 for two arrays of zeros. Of ``rows`` (all axes but the last, where that has a
-    choice of elements) the largest element stands at the same place in ``agreeing``.
+    booleans that differ. ``cosine`` is 1 for two arrays of zeros. Of ``rows`` along the axis of classes, where there is
+    a choice, the largest element stands at the same place in ``agreeing``.
     """
 
     max_abs: float
@@ -47,8 +50,11 @@ class Difference:
         return not self.problem and not self.misplaced and self.max_rel_to_peak <= tolerance
 
 
-def compare(got: Array, want: Array) -> Difference:
-    """How far ``got`` is from ``want``, which sets the shape, the element type and the peak."""
+def compare(got: Array, want: Array, top1_axis: int | None = None) -> Difference:
+    """How far ``got`` is from ``want``, which sets the shape, the element type and the peak.
+
+    ``top1_axis`` is the axis of classes; where it is not said, it is taken from the number of axes.
+    """
     if got.shape != want.shape:
         return _incomparable(f"shape {list(got.shape)}, {list(want.shape)} expected")
     types = ElementType.of(got.dtype), ElementType.of(want.dtype)
@@ -56,7 +62,9 @@ def compare(got: Array, want: Array) -> Difference:
         return _incomparable(f"element type {types[0]}, {types[1]} expected")
     if types[1] in {ElementType.string, ElementType.boolean}:
         return Difference(0.0, 0.0, 1.0, 1.0, int(np.count_nonzero(got != want)))
-    return _measure(got.astype(np.float64).reshape(-1), want.astype(np.float64).reshape(-1), *_votes(got, want))
+    return _measure(
+        got.astype(np.float64).reshape(-1), want.astype(np.float64).reshape(-1), *_votes(got, want, top1_axis)
+    )
 
 
 def over(differences: Sequence[Difference]) -> Difference:
@@ -73,12 +81,18 @@ def over(differences: Sequence[Difference]) -> Difference:
     )
 
 
-def _votes(got: Array, want: Array) -> tuple[int, int]:
+def _votes(got: Array, want: Array, axis: int | None) -> tuple[int, int]:
     """How many rows there are in which one element may be the largest, and in how many both say the same one."""
-    if want.ndim == 0 or want.shape[-1] < 2:
+    axis = _class_axis(want.ndim) if axis is None else axis
+    if not -want.ndim <= axis < want.ndim or want.shape[axis] < 2:
         return 0, 0
-    same = got.argmax(-1) == want.argmax(-1)
+    same = got.argmax(axis) == want.argmax(axis)
     return same.size, int(np.count_nonzero(same))
+
+
+def _class_axis(rank: int) -> int:
+    """The last one, as in scores [N, C] or [N, T, C]; of a picture the second, as in NCHW."""
+    return 1 if rank >= _RANK_OF_PICTURES else -1
 
 
 def _measure(got: Array, want: Array, rows: int, agreeing: int) -> Difference:

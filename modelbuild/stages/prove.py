@@ -49,17 +49,18 @@ def prove(inputs: Inputs, params: Params, out: Outputs) -> None:
 
     So does one of ``precision`` FP32 that has NaNs and infinities in other places. ``inputs`` of params is what the
     manifest says of them; what it has done to them is done to what the source is fed with. Both are run on at most
-    ``samples`` examples of the files of the roles ``reference``, or on noise if there are none.
+    ``samples`` examples of the files of the roles ``reference``, or on noise if there are none. ``top1_axis`` is where
+    the classes lie, if the manifest says it.
     """
     specs = {spec.name: spec for spec in map(read_spec, params["inputs"])}
     examples = [inputs.path(role) for role in params["reference"]]
     with pair(inputs, IR) as xml:
         trial = Trial(inputs.path(MODEL), specs, examples, params["samples"], params["extended"], params["rename"])
-        said = _compare(xml, trial, params["precision"])
+        said = _compare(xml, trial, params["precision"], params["top1_axis"])
     out.write(PROOF, f"{json.dumps(said, indent=2, sort_keys=True)}\n".encode())
 
 
-def _compare(xml: Path, trial: Trial, precision: str) -> dict[str, Any]:
+def _compare(xml: Path, trial: Trial, precision: str, top1_axis: int | None) -> dict[str, Any]:
     from modelbuild.runtime.compare import compare, over
     from modelbuild.runtime.session import Session
 
@@ -84,7 +85,7 @@ def _compare(xml: Path, trial: Trial, precision: str) -> dict[str, Any]:
             given = {of_source.get(name, name): array for name, array in answer.items()}
             for name in wanted.keys() & given.keys():
                 called = trial.names.get(name, name)
-                differences.setdefault(called, []).append(compare(given[name], wanted[name]))
+                differences.setdefault(called, []).append(compare(given[name], wanted[name], top1_axis))
     except Unproved as why:
         return {"proved": False, "why": str(why)}
     if not differences:

@@ -27,6 +27,12 @@ def test_a_model_takes_over_the_default_limits_that_it_does_not_set(tmp_path: Pa
     assert found.check == Check(cosine=0.99, max_size=5000)
 
 
+def test_the_axis_of_classes_limits_nothing(tmp_path: Path) -> None:
+    check = model(tmp_path, f"{SOURCE}, check: {{top1_axis: -1}}").check
+    assert check == Check(top1_axis=-1)
+    assert not check.needs_proof
+
+
 def test_no_limit_is_no_check(tmp_path: Path) -> None:
     assert model(tmp_path, SOURCE).check is None
 
@@ -36,6 +42,7 @@ def test_no_limit_is_no_check(tmp_path: Path) -> None:
     [
         ("cosine: 1.5", "expected a number from 0 to 1"),
         ("top1: -1", "expected a number from 0 to 1"),
+        ("top1_axis: 99", "expected the number of an axis"),
         ("max_abs: -0.5", "expected a number that is not negative"),
         ("max_size: 20 sheep", "a size: a number of bytes, or a text such as 500kB"),
         ("cosin: 1", "did you mean 'cosine'?"),

@@ -85,6 +85,29 @@ def test_rows_agree_where_their_largest_element_is_the_same() -> None:
     assert (found.rows, found.agreeing, found.top1) == (2, 1, 0.5)
 
 
+@pytest.mark.parametrize(
+    ("shape", "rows"), [((2, 5), 2), ((2, 3, 5), 6), ((2, 5, 3, 4), 24), ((2, 5, 3, 4, 6), 144), ((2, 1, 3, 4), 0)]
+)
+def test_classes_lie_along_the_last_axis_and_those_of_a_picture_along_the_second(
+    shape: tuple[int, ...], rows: int
+) -> None:
+    assert difference(np.zeros(shape), np.zeros(shape)).rows == rows
+
+
+def test_the_classes_of_a_picture_are_compared_pixel_by_pixel() -> None:
+    want = np.zeros((1, 3, 2, 2), np.float32)
+    want[0, 1] = 1
+    got = want.copy()
+    got[0, 2, 0, 0] = 2
+    assert compare(got, want).top1 == 0.75
+
+
+def test_classes_lie_where_they_are_said_to() -> None:
+    last_are_classes = np.zeros((1, 3, 2, 4), np.float32)
+    assert compare(last_are_classes, last_are_classes, -1).rows == 6
+    assert compare(last_are_classes, last_are_classes, 4).top1 is None
+
+
 def test_where_there_is_nothing_to_choose_nobody_agrees() -> None:
     assert difference([[1], [2]], [[1], [2]]).top1 is None
 

@@ -54,6 +54,17 @@ def prepared_ir(inputs: Inputs, params: Params, out: Outputs) -> None:
     save_model(convert_model(inputs.path(MODEL), **PREPARED), xml, compress_to_fp16=False)
 
 
+PLAIN: dict[str, Any] = {
+    "precision": "FP32",
+    "inputs": [],
+    "reference": [],
+    "samples": 1,
+    "extended": False,
+    "rename": {},
+    "top1_axis": None,
+}
+
+
 class Bench:
     """Proves the IR of one model against another."""
 
@@ -71,6 +82,7 @@ class Bench:
         instead: str = "",
         shape: list[str] | None = None,
         samples: int = 100,
+        top1_axis: int | None = None,
     ) -> dict[str, Any]:
         ir = Job(toy_ir, "m", {"instead": instead, "shape": shape}, {MODEL: FileInput(self.made)})
         files = {f"reference:{path.name}": FileInput(path) for path in examples}
@@ -81,6 +93,7 @@ class Bench:
             "samples": samples,
             "extended": False,
             "rename": {},
+            "top1_axis": top1_axis,
         }
         job = Job(prove, "m", params, {IR: ir, MODEL: FileInput(self.source), **files})
         said: dict[str, Any] = json.loads(self.build.content(job, PROOF))
@@ -113,7 +126,7 @@ def test_what_is_done_to_an_input_is_done_for_the_source_too(tmp_path: Path) -> 
     build = Build.open(tmp_path / "cache")
     found = {}
     for what, inputs in ("said", [plain_spec(spec)]), ("unsaid", [plain_spec(replace(spec, mean=()))]):
-        params = {"precision": "FP32", "inputs": inputs, "reference": [], "samples": 1, "extended": False, "rename": {}}
+        params = {**PLAIN, "inputs": inputs}
         job = Job(prove, "m", params, {IR: ir, MODEL: source})
         found[what] = json.loads(build.content(job, PROOF))["max_rel_to_peak"]
     assert found["said"] < 1e-5
@@ -143,7 +156,7 @@ def stateful_ir(inputs: Inputs, params: Params, out: Outputs) -> None:
 def test_a_state_of_the_artifact_is_zeros_for_the_source(tmp_path: Path) -> None:
     source = FileInput(pictures.write_sum(tmp_path / "m.onnx"))
     ir = Job(stateful_ir, "m", {}, {MODEL: source})
-    params = {"precision": "FP32", "inputs": [], "reference": [], "samples": 1, "extended": False, "rename": {}}
+    params = PLAIN
     job = Job(prove, "m", params, {IR: ir, MODEL: source})
     said = json.loads(Build.open(tmp_path / "cache").content(job, PROOF))
     assert (sorted(said["inputs"]), sorted(said["outputs"])) == (["a", "n"], ["y"])
@@ -190,6 +203,11 @@ def test_it_is_told_how_often_the_largest_element_is_the_same(bench: Bench, tmp_
     assert bench.prove(tmp_path / "rows.npy")["outputs"]["y"]["top1"] == 1.0
     write_model(bench.source, scale=-2.0)
     assert bench.prove(tmp_path / "rows.npy")["outputs"]["y"]["top1"] < 1.0
+
+
+def test_rows_run_along_the_axis_that_is_said(bench: Bench, tmp_path: Path) -> None:
+    np.save(tmp_path / "rows.npy", np.eye(8, dtype=np.float32))
+    assert bench.prove(tmp_path / "rows.npy", top1_axis=0)["outputs"]["y"]["rows"] == 4
 
 
 def test_bounds_of_the_artifact_hold(bench: Bench) -> None:
