@@ -10,7 +10,7 @@ from modelbuild.graph import Graph, Node, Op, Value
 from modelbuild.graph.copy import copy
 from modelbuild.graph.graph import refine, reinfer
 from modelbuild.graph.structure import Const, Parameter
-from modelbuild.rewrite.pattern import matches
+from modelbuild.rewrite.pattern import Kinds, kinds_of, matches, may_root
 from modelbuild.rewrite.rule import Rewriter, Rule, Skip
 from modelbuild.rewrite.trace import Trace
 
@@ -38,7 +38,8 @@ class _Run:
         self.made = 0
         nodes = graph.nodes()
         self.budget = STEPS_PER_NODE * (len(nodes) + 10)
-        self._rules_of: dict[type[Op], tuple[Rule, ...]] = {}
+        self._rules_of: dict[Kinds, tuple[Rule, ...]] = {}
+        self._kinds: dict[type[Op], bool] = {}
         self._queue: deque[Node[Op]] = deque()
         self._queued: set[Node[Op]] = set()
         self._settled: set[Graph] = set()
@@ -65,14 +66,24 @@ class _Run:
             self._push(*reinfer(node))
         self._settled.update(node.op.bodies())
 
-    def _candidates(self, kind: type[Op]) -> tuple[Rule, ...]:
-        found = self._rules_of.get(kind)
+    def _candidates(self, node: Node[Op]) -> tuple[Rule, ...]:
+        """The rules that may apply as far as kinds of operations tell, which are few: each choice is made once."""
+        kinds = kinds_of(node)
+        found = self._rules_of.get(kinds)
         if found is None:
-            found = self._rules_of[kind] = tuple(r for r in self.rules if _is_for(r, kind))
+            fitting = (r for r in self.rules if _is_for(r, kinds[0]) and may_root(r.pattern, kinds))
+            found = self._rules_of[kinds] = tuple(fitting)
+        return found
+
+    def _is_of_interest(self, kind: type[Op]) -> bool:
+        """Whether there is a rule for operations of ``kind``, whatever feeds them."""
+        found = self._kinds.get(kind)
+        if found is None:
+            found = self._kinds[kind] = any(_is_for(rule, kind) for rule in self.rules)
         return found
 
     def _rewrite(self, node: Node[Op]) -> None:
-        for rule in self._candidates(type(node.op)):
+        for rule in self._candidates(node):
             for match in matches(rule.pattern, node):
                 answer = rule.rewrite(match, Rewriter(node))
                 if isinstance(answer, Skip):
@@ -113,7 +124,7 @@ class _Run:
 
     def _push(self, *nodes: Node[Op]) -> None:
         for node in nodes:
-            if node not in self._queued and (self._candidates(type(node.op)) or node.op.bodies()):
+            if node not in self._queued and (self._is_of_interest(type(node.op)) or node.op.bodies()):
                 self._queued.add(node)
                 self._queue.append(node)
 

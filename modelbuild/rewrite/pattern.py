@@ -47,6 +47,8 @@ class Of(msgspec.Struct, Generic[O], frozen=True, eq=False):
 
 Pattern = Anything | Constant | Of[Any]
 Bound = dict[Pattern, Value]
+Kinds = tuple[type[Op], ...]
+"""The kind of a node and those of the nodes that feed it."""
 
 
 def anything() -> Anything:
@@ -100,6 +102,27 @@ def matches(pattern: Of[Any], node: Node[Op]) -> list[Match]:
         return []
     root = node.outputs[pattern.index]
     return [Match({pattern: root, **bound}) for bound in _match_inputs(pattern, node)]
+
+
+def kinds_of(node: Node[Op]) -> Kinds:
+    return (type(node.op), *[type(v.producer.op) for v in node.inputs])
+
+
+def may_root(pattern: Of[Any], kinds: Kinds) -> bool:
+    """Whether ``pattern`` may fit a node of these kinds as its root."""
+    root, *given = kinds
+    if not issubclass(root, pattern.op):
+        return False
+    if not pattern.inputs:
+        return True
+    orders = (given, given[::-1]) if root.commutes else (given,)
+    return len(given) == len(pattern.inputs) and any(all(map(_may_be, pattern.inputs, order)) for order in orders)
+
+
+def _may_be(pattern: Pattern, kind: type[Op]) -> bool:
+    if isinstance(pattern, Anything):
+        return True
+    return issubclass(kind, Const if isinstance(pattern, Constant) else pattern.op)
 
 
 def _may_meet(pattern: Pattern, value: Value) -> bool:
