@@ -49,7 +49,7 @@ class Weights:
         self._file = file
         self._sha = hashlib.sha256() if digest else None
         self._writer = _Writer(file, self._sha)
-        self._short: dict[bytes, Place] = {}
+        self._short = _Short()
         self._described: dict[Tensor, Place] = {}
         self._begins: dict[tuple[int, bytes], list[Place]] = {}
         self._hashes: dict[Place, bytes] = {}
@@ -75,20 +75,13 @@ class Weights:
             if place is None:
                 place = self._described[tensor] = self._place_long(tensor, size)
             return place
-        content = b"".join(tensor.chunks()) or NOTHING
-        place = self._short.get(content)
-        if place is None:
-            place = self._append([memoryview(content)], max(size, len(NOTHING)))
-            self._remember(content, place)
+        content = tensor.octets() or NOTHING
+        offset = self._short.find(content)
+        if offset is not None:
+            return Place(offset, len(content))
+        place = self._append([memoryview(content)], max(size, len(NOTHING)))
+        self._short.note(content, place.offset)
         return place
-
-    def _remember(self, content: bytes, place: Place) -> None:
-        """Note ``content``, and the parts of a list of integers: an axis lies in a list of axes."""
-        self._short[content] = place
-        if len(content) <= TINY:
-            for begin in range(0, len(content), WORD):
-                for end in range(begin + WORD, len(content) + 1, WORD):
-                    self._short.setdefault(content[begin:end], Place(place.offset + begin, end - begin))
 
     def _place_long(self, tensor: Tensor, size: int) -> Place:
         pieces = iter(tensor.chunks())
@@ -129,6 +122,39 @@ class Weights:
         if self.size != place.offset + size:
             raise BrokenInvariant(f"a tensor of {size} bytes gave {self.size - place.offset}")
         return place
+
+
+class _Short:
+    """Where short contents lie, and the parts of tiny ones: an axis lies in a list of axes.
+
+    Tiny ones are cut only into parts as long as one that was looked for: there are too many parts to note them all.
+    """
+
+    def __init__(self) -> None:
+        self._wholes: dict[bytes, int] = {}
+        self._parts: dict[bytes, int] = {}
+        self._tiny: list[tuple[bytes, int]] = []
+        self._cut: dict[int, int] = {}
+        """How many of the tiny ones are cut into parts of a length."""
+
+    def find(self, content: bytes) -> int | None:
+        """The offset of the first that is, or holds, ``content``."""
+        found = self._wholes.get(content)
+        if found is None and len(content) <= TINY and len(content) % WORD == 0:
+            self._cut_tiny(len(content))
+            found = self._parts.get(content)
+        return found
+
+    def note(self, content: bytes, offset: int) -> None:
+        self._wholes[content] = offset
+        if len(content) <= TINY:
+            self._tiny.append((content, offset))
+
+    def _cut_tiny(self, length: int) -> None:
+        for content, offset in self._tiny[self._cut.get(length, 0) :]:
+            for begin in range(0, len(content) - length + 1, WORD):
+                self._parts.setdefault(content[begin : begin + length], offset + begin)
+        self._cut[length] = len(self._tiny)
 
 
 class _Writer:

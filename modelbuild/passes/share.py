@@ -47,7 +47,7 @@ def _meaning(node: Node[Op]) -> tuple[Any, ...]:
 
 def _content(tensor: Tensor) -> tuple[Any, ...]:
     if 0 < tensor.nbytes <= LOOK_BYTES:
-        return tensor.dtype, tensor.shape, b"".join(map(bytes, tensor.chunks()))
+        return tensor.dtype, tensor.shape, tensor.octets()
     return (tensor,)
 
 

@@ -94,7 +94,7 @@ def _keep(leaf: Tensor, given: Inputs, out: Outputs) -> None:
         case Mapped():
             out.refer(given.known(leaf.digest))
         case InMemory():
-            out.blob(b"".join(bytes(piece) for piece in leaf.chunks()))
+            out.blob(leaf.octets())
         case _:
             raise StageError(f"{type(leaf).__name__} is no place for content")
 

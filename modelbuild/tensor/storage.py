@@ -91,6 +91,10 @@ class Tensor(ABC):
         object.__setattr__(self, "_digest", digest)
         return self
 
+    def octets(self) -> bytes:
+        """Give all bytes at once: of what is small."""
+        return b"".join(map(bytes, self.chunks()))
+
     def numpy(self) -> Array:
         """Give the whole content, one element a byte where the type is smaller; read-only."""
         octets = np.empty(self.nbytes, np.uint8)
@@ -152,17 +156,22 @@ class InMemory(Tensor):
     @property
     def nbytes(self) -> int:
         if self.dtype is ElementType.string:
-            return sum(map(len, self.chunks()))
+            return len(self.octets())
         return self.dtype.nbytes(self.array.size)
 
     def chunks(self, limit: int = PIECE) -> Iterator[memoryview]:
         if self.dtype is ElementType.string:
-            blob = memoryview(pack_strings(self.array.flat))
+            blob = memoryview(self.octets())
             yield from (blob[at : at + limit] for at in range(0, len(blob), limit))
             return
         flat, step = self._flat(), elements_in(self.dtype, limit)
         for at in range(0, flat.size, step):
             yield pack(flat[at : at + step], self.dtype).data
+
+    def octets(self) -> bytes:
+        if self.dtype is ElementType.string:
+            return pack_strings(self.array.flat)
+        return pack(self._flat(), self.dtype).tobytes()
 
     def numpy(self) -> Array:
         return self.array
@@ -293,10 +302,16 @@ class Scaled(Tensor):
             out = next(buffers)[: elements.size]
             with np.errstate(over="ignore", under="ignore", invalid="ignore"):
                 self._multiply(elements, start, out)
-            if np.isnan(out.min()):
-                out[np.isnan(out)] = np.nan
+            _quiet(out)
             start += elements.size
             yield pack(out, self.dtype).data
+
+    def numpy(self) -> Array:
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            out = self.source.numpy() * self.factors.array.reshape(-1, *(1,) * (len(self.shape) - self.axis - 1))
+        _quiet(out)
+        out.flags.writeable = False
+        return out
 
     def _multiply(self, elements: Array, start: int, out: Array) -> None:
         """Scale the elements from ``start`` on: the rest of a row, whole rows, and the beginning of one."""
@@ -385,6 +400,12 @@ class Transposed(Tensor):
                     target[lead] = slice(low - start, high - start)
                     view[tuple(target)] = block[tuple(inside)]
             at += elements.size
+
+
+def _quiet(numbers: Array) -> None:
+    """Give every NaN its one form; the least number is one if any is."""
+    if numbers.size and np.isnan(numbers.min()):
+        numbers[np.isnan(numbers)] = np.nan
 
 
 def _fill(piece: memoryview, file: FileIO, start: int, path: Path) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from modelbuild import ops
 from modelbuild.graph import Op, Value
+from modelbuild.graph.known import EAGER_BYTES
 from modelbuild.rewrite import Match, Rewriter, Rule, Skip, anything, constant, of, rule
 from modelbuild.tensor.dtype import ElementType, Ints
 from modelbuild.tensor.storage import InMemory, Reshaped, Scaled, Tensor
@@ -43,15 +44,18 @@ def per_channel(factors: Tensor, *, channels: int, rank: int, axis: int) -> InMe
     aligned = (1,) * (rank - len(factors.shape)) + factors.shape
     if any(extent != 1 for i, extent in enumerate(aligned) if i != axis):
         return None
-    return InMemory(np.ascontiguousarray(np.broadcast_to(factors.numpy().reshape(-1), (channels,))))
+    flat = factors.numpy().reshape(-1)
+    return InMemory(flat if flat.size == channels else np.repeat(flat, channels))
 
 
 def scale_axes(w: Tensor, factors: InMemory, channel: int, axes: int) -> Tensor:
-    """``w`` scaled along ``axes`` axes that count as one."""
+    """``w`` scaled along ``axes`` axes that count as one; what is small is scaled now."""
     if axes == 1:
-        return Scaled(w, factors, channel)
-    merged: Ints = (*w.shape[:channel], factors.size, *w.shape[channel + axes :])
-    return Reshaped(Scaled(Reshaped(w, merged), factors, channel), w.shape)
+        scaled: Tensor = Scaled(w, factors, channel)
+    else:
+        merged: Ints = (*w.shape[:channel], factors.size, *w.shape[channel + axes :])
+        scaled = Reshaped(Scaled(Reshaped(w, merged), factors, channel), w.shape)
+    return InMemory(scaled.numpy()) if scaled.nbytes <= EAGER_BYTES else scaled
 
 
 SCALED = (
