@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from modelbuild.graph.graph import Graph, Node, Value
 from modelbuild.graph.op import Op
@@ -44,6 +44,15 @@ def _tree(name: str, value: bool | float | str | Info, indent: str) -> Iterator[
         yield f"{indent}<{name} />\n"
 
 
+class _Source(NamedTuple):
+    """Where a value comes from, and what ports say of it."""
+
+    layer: int
+    port: int
+    precision: str
+    dims: str
+
+
 class _Layers:
     """The layers and edges of a graph or body: Parameters first, Results last.
 
@@ -55,10 +64,10 @@ class _Layers:
         self._weights = weights
         self._indent = indent
         self._names = Names()
-        self._sources: dict[Value, tuple[int, int]] = {}
+        self._sources: dict[Value, _Source] = {}
         self._edges: list[tuple[int, int, int, int]] = []
         self._kinds: dict[Op, str] = {}
-        self._ports: dict[tuple[int, ElementType, Shape | None], tuple[str, str]] = {}
+        self._types: dict[tuple[ElementType, Shape | None], tuple[str, str]] = {}
 
     def write(self) -> Iterator[str]:
         indent = self._indent
@@ -83,16 +92,14 @@ class _Layers:
             self._kind(node, tied),
         ]
         if inputs:
-            parts.append(self._side("input", [self._port(i, value) for i, value in enumerate(inputs)]))
-            self._edges += [(*self._sources[value], number, i) for i, value in enumerate(inputs)]
+            sources = [self._sources[value] for value in inputs]
+            parts.append(self._side("input", [self._port(i, source) for i, source in enumerate(sources)]))
+            self._edges += [(source.layer, source.port, number, i) for i, source in enumerate(sources)]
         if node.outputs:
-            outputs = list(enumerate(node.outputs, start=len(inputs)))
-            ports = [self._port(i, value, value.names) for i, value in outputs]
+            ports = [self._output(number, port, value) for port, value in enumerate(node.outputs, start=len(inputs))]
             if isinstance(node.op, Parameter) and node.op.layout:
                 ports = [self._with_layout(port, node.op.layout) for port in ports]
             parts.append(self._side("output", ports))
-            for i, value in outputs:
-                self._sources[value] = number, i
         if tied:
             parts += self._bodies(tied)
         parts.append(f"{self._indent}\t</layer>\n")
@@ -106,14 +113,15 @@ class _Layers:
             yield f"{indent}\t<rt_info />\n{indent}</{name}>\n"
 
     def _result(self, number: int, value: Value) -> str:
-        self._edges.append((*self._sources[value], number, 0))
+        source = self._sources[value]
+        self._edges.append((source.layer, source.port, number, 0))
         name = quote(
             self._names.unique(f"{value.names[0] if value.names else value.producer.op.ir_type()}/sink_port_0")
         )
         known = f' output_names="{tensor_names(value.names)}"' if value.names else ""
         return (
             f'{self._indent}\t<layer id="{number}" name="{name}" type="Result" version="opset1"{known}>\n'
-            f"{self._side('input', [self._port(0, value)])}{self._indent}\t</layer>\n"
+            f"{self._side('input', [self._port(0, source)])}{self._indent}\t</layer>\n"
         )
 
     def _kind(self, node: Node[Op], tied: Wiring | None) -> str:
@@ -149,23 +157,25 @@ class _Layers:
     def _side(self, name: str, ports: list[str]) -> str:
         return f"{self._indent}\t\t<{name}>\n{''.join(ports)}{self._indent}\t\t</{name}>\n"
 
-    def _port(self, index: int, value: Value, names: tuple[str, ...] = ()) -> str:
+    def _output(self, layer: int, port: int, value: Value) -> str:
+        """The port that gives ``value``, which is known from now on."""
         fact = value.fact
-        key = (index, fact.dtype, fact.shape)
-        found = self._ports.get(key)
-        if found is None:
-            found = self._ports[key] = self._new_port(index, fact.dtype, fact.shape)
-        head, tail = found
-        return f'{head} names="{tensor_names(names)}"{tail}' if names else f"{head}{tail}"
+        type_ = self._types.get((fact.dtype, fact.shape))
+        if type_ is None:
+            type_ = self._types[fact.dtype, fact.shape] = self._type(fact.dtype, fact.shape)
+        source = self._sources[value] = _Source(layer, port, *type_)
+        return self._port(port, source, f' names="{tensor_names(value.names)}"' if value.names else "")
 
-    def _new_port(self, index: int, dtype: ElementType, shape: Shape | None) -> tuple[str, str]:
-        """A port up to where tensor names stand, and what follows them."""
-        indent = f"{self._indent}\t\t\t"
-        head = f'{indent}<port id="{index}" precision="{dtype.port}"'
+    def _port(self, index: int, source: _Source, names: str = "") -> str:
+        return f'{self._indent}\t\t\t<port id="{index}"{source.precision}{names}{source.dims}'
+
+    def _type(self, dtype: ElementType, shape: Shape | None) -> tuple[str, str]:
+        """What stands in a port before its tensor names, and what follows them."""
+        precision, indent = f' precision="{dtype.port}"', f"{self._indent}\t\t\t"
         if not shape:
-            return head, " />\n"
+            return precision, " />\n"
         dims = "".join([f"{indent}\t<dim>{d if isinstance(d, int) else -1}</dim>\n" for d in shape])
-        return head, f">\n{dims}{indent}</port>\n"
+        return precision, f">\n{dims}{indent}</port>\n"
 
     def _with_layout(self, port: str, layout: str) -> str:
         indent = f"{self._indent}\t\t\t"
