@@ -134,7 +134,7 @@ def _model(name: str, source: Source, cells: Sequence[Artifact | None]) -> Marku
 
 def _cell(artifact: Artifact | None, *, is_chosen: bool) -> Markup:
     if artifact is None:
-        return element("td", element("span", "–", title="not asked for"), class_="none")
+        return element("td", element("span", "–", title="nothing was built"), class_="none")
     if artifact.status == "failed":
         why = artifact.errors[0] if artifact.errors else "no reason was given"
         return element(
@@ -209,18 +209,19 @@ def _precisions(choice: Choice, artifacts: Sequence[Artifact], *, is_only: bool)
 
 
 def _ports(summary: Summary) -> Markup:
+    has_layouts = any(port.layout for port in (*summary.inputs, *summary.outputs))
     rows = [
-        *(_port("in", port) for port in summary.inputs),
-        *(_port("out", port) for port in summary.outputs),
+        *(_port("in", port, has_layouts=has_layouts) for port in summary.inputs),
+        *(_port("out", port, has_layouts=has_layouts) for port in summary.outputs),
     ]
-    head = _head_row("", "Name", "Type", "Shape", "Layout")
+    head = _head_row("", "Name", "Type", "Shape", *(["Layout"] if has_layouts else []))
     return _section(
         "Inputs and outputs", element("table", element("thead", head), element("tbody", rows), class_="ports")
     )
 
 
-def _port(side: str, port: Port) -> Markup:
-    texts = (port.name, port.type, port.shape, port.layout)
+def _port(side: str, port: Port, *, has_layouts: bool) -> Markup:
+    texts = (port.name, port.type, port.shape, *([port.layout] if has_layouts else []))
     return element("tr", element("td", side, class_="dim"), [element("td", element("code", text)) for text in texts])
 
 

@@ -48,7 +48,7 @@ def scatter(points: Sequence[Point], x: Axis, y: Axis) -> Markup:
         *_grid(place, x, y),
         *_limit(place, y),
         *(_dot(place, point) for point in points),
-        *_labels(place, points),
+        *_labels(place, points, y),
     ]
     said = ", ".join(f"{point.name}: {x.text(point.x)}, {y.text(point.y)}" for point in points)
     view = f"0 0 {WIDTH} {HEIGHT}"
@@ -100,16 +100,23 @@ def _limit(place: _Place, y: Axis) -> Iterator[Markup]:
         return
     at = place.y(y.limit)
     yield element("line", x1=_LEFT, x2=WIDTH - _RIGHT, y1=at, y2=at, class_="limit")
-    yield element("text", f"at most {y.limit:g}", x=WIDTH - _RIGHT, y=at - 5, text_anchor="end", class_="name")
+    yield element("text", _limit_text(y.limit), x=_LEFT + 6, y=at - 5, class_="name")
+
+
+def _limit_text(limit: float) -> str:
+    return f"at most {limit:g}"
 
 
 def _dot(place: _Place, point: Point) -> Markup:
     return element("circle", cx=place.x(point.x), cy=place.y(point.y), r=_DOT, class_=point.kind)
 
 
-def _labels(place: _Place, points: Sequence[Point]) -> Iterator[Markup]:
-    """The name of each point beside it, where it covers no other name or point as far as there is such a place."""
+def _labels(place: _Place, points: Sequence[Point], y_axis: Axis) -> Iterator[Markup]:
+    """The name of each point beside it, where it covers no other text or point as far as there is such a place."""
     taken = [(place.x(p.x) - 6, place.y(p.y) - 6, place.x(p.x) + 6, place.y(p.y) + 6) for p in points]
+    if y_axis.limit:
+        above = place.y(y_axis.limit) - 5
+        taken.append((_LEFT + 6, above - 10, _LEFT + 6 + _LETTER * len(_limit_text(y_axis.limit)), above + 3))
     for point in points:
         width, x, y = _LETTER * len(point.name), place.x(point.x), place.y(point.y)
         corners = [(x + 9, y - 6), (x - 9 - width, y - 6), (x - width / 2, y - 21), (x - width / 2, y + 8)]

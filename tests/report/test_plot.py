@@ -67,3 +67,10 @@ def test_times_have_three_digits(time: float, shown: str) -> None:
 @pytest.mark.parametrize(("part", "shown"), [(1, "100 %"), (0.99999, "99.9 %"), (0.985, "98.5 %"), (0.25, "25 %")])
 def test_only_all_is_a_hundred_percent(part: float, shown: str) -> None:
     assert percent(part) == shown
+
+
+def test_the_name_of_a_point_does_not_cover_that_of_the_limit() -> None:
+    picture = drawn(point(10, 1.1e-2, "INT8"), point(100, 1e-5), limit=1e-2)
+    said = {text.text: (float(text.attrib["x"]), float(text.attrib["y"])) for text in picture.iter("text")}
+    (x, y), (limit_x, limit_y) = said["INT8"], said["at most 0.01"]
+    assert x > limit_x + 70 or abs(y - limit_y) > 12
