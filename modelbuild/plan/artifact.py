@@ -156,7 +156,6 @@ class Artifact:
             return None
         proof, latency = not limits.tolerance.is_empty, limits.max_latency_ratio is not None
         asked = {
-            "variant": str(self.variant),
             "limits": limits.plain,
             "needs_proof": proof,
             "needs_latency": latency,

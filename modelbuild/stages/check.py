@@ -30,10 +30,7 @@ _ADVICE = "build another precision, keep more of the model in a higher one, or m
     versions=("msgspec",),
 )
 def check(inputs: Inputs, params: Params, out: Outputs) -> None:
-    """``limits`` of params are a manifest's; ``variant`` is named in what is said when one is not kept.
-
-    Of the roles ``proof`` and ``latency`` those are there that a limit needs.
-    """
+    """``limits`` of params are a manifest's. Of the roles ``proof`` and ``latency`` those are there that one needs."""
     proof = _read(inputs, PROOF) if params["needs_proof"] else None
     latency = _read(inputs, LATENCY) if params["needs_latency"] else None
     problems = tuple(
@@ -45,7 +42,7 @@ def check(inputs: Inputs, params: Params, out: Outputs) -> None:
         )
     )
     if problems:
-        raise CheckFailed(f"{params['variant']}: {'; '.join(problems)}; {_ADVICE}")
+        raise CheckFailed(f"{'; '.join(problems)}; {_ADVICE}")
     out.write(VERDICT, f"{json.dumps(params['limits'], indent=2, sort_keys=True)}\n".encode())
 
 

@@ -45,7 +45,7 @@ def make(site: Site, selector: str = "one@cpu:FP32") -> list[str]:
 def test_an_artifact_that_is_too_large_is_not_delivered(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Judges, "can_prove", False)
     limit(site, max_size="100 B")
-    with pytest.raises(CheckFailed, match=r"one@cpu:FP32: the pair has \d+ bytes .*, max_size allows 100; .*'check'"):
+    with pytest.raises(CheckFailed, match=r"the pair has \d+ bytes .*, max_size allows 100; .*'check'"):
         make(site)
     assert not site.folder().exists()
 
@@ -80,7 +80,7 @@ def test_without_the_runtimes_limits_on_answers_cannot_be_told(site: Site, monke
 def test_an_answer_too_far_away_fails_with_all_that_is_known(site: Site) -> None:
     site.add("one", scale=0.3)
     limit(site, max_abs=0, cosine=0.5)
-    with pytest.raises(CheckFailed, match=r"one@cpu:FP16: output 'y': max_abs is .*, at most 0 is asked"):
+    with pytest.raises(CheckFailed, match=r"output 'y': max_abs is .*, at most 0 is asked"):
         make(site, "one@cpu:FP16")
 
 
