@@ -19,7 +19,7 @@ from modelbuild.project.question import Questions
 from modelbuild.project.reporting import Reporting
 from modelbuild.project.sources import Sources
 from modelbuild.project.stamp import Delivered, Stamp, Stamps
-from modelbuild.stages import Build, Event
+from modelbuild.stages import Errand, Event, Shipment
 from modelbuild.stages.event import unheard
 from modelbuild.stages.key import Code
 from modelbuild.stages.look import Look
@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from modelbuild.plan import Artifact
     from modelbuild.project.delivery import Delivery
     from modelbuild.project.entries import Entry, Measured
-    from modelbuild.stages import Answer, Forecast, Listener
+    from modelbuild.stages import Done, Forecast, Job, Listener, Said
+    from modelbuild.store import Blob
 
 MANIFEST = Path("models.yaml")
 
@@ -248,29 +249,22 @@ class Checkout:
         look = self._look_at(variant.model)
         with self._builds.hearing() as heard:
             try:
-                answers = {
-                    job.stage.name: build.ensure(job, timeout=timeout, look=look)
-                    for job in self.judges.before_delivery(artifact)
-                }
+                done = build.fulfil(self._errand(artifact), timeout=timeout, look=look)
             except CheckFailed:
-                pair = build.ensure(artifact.emit, look=look)
-                self.reporting.reject(variant, self._measured(artifact, build, look, pair))
+                measurements = self._measurements(artifact)
+                jobs = (artifact.emit, *(job for job, _ in measurements.values()))
+                rejected = build.fulfil(Errand(jobs, contents=measurements), timeout=timeout, look=look)
+                self.reporting.reject(variant, _measured(rejected, rejected.answers["emit"]))
                 raise
-            answers["package"] = build.deliver(
-                artifact.package, artifact.files, self.folder(variant), timeout=timeout, look=look
-            )
-            if artifact.export is not None:
-                answers["export"] = build.deliver(
-                    artifact.export, artifact.exported_files, self._compiled(variant), timeout=timeout, look=look
-                )
-        blobs = {name: answers["package"].blob(output) for name, output in artifact.files.items()}
+        package = done.answers["package"].blobs
+        blobs = {name: package[output] for name, output in artifact.files.items()}
+        said = self._said(artifact, done, blobs)
         beside = f"../{self._compiled(variant).name}"
         for name, output in artifact.exported_files.items():
-            blobs[f"{beside}/{name}"] = answers["export"].blob(output)
-        said = self._said(artifact, build, answers["package"], look)
+            blobs[f"{beside}/{name}"] = done.answers["export"].blobs[output]
         self._note(
             artifact,
-            {name: answer.key.digest for name, answer in answers.items()},
+            {name: answer.key for name, answer in done.answers.items()},
             {name: Delivered(blob.size, blob.xxh3, None) for name, blob in blobs.items()},
             self.reporting.note(variant, said),
         )
@@ -341,30 +335,33 @@ class Checkout:
         self._stamps.write(artifact.variant, noted)
         self._touched[artifact.variant] = noted
 
-    def _said(self, artifact: Artifact, build: Build, package: Answer, look: Look) -> Entry:
+    def _errand(self, artifact: Artifact) -> Errand:
+        """All that is asked for an artifact."""
+        shipments = [Shipment(artifact.package, artifact.files, self.folder(artifact.variant))]
+        if artifact.export is not None:
+            shipments.append(Shipment(artifact.export, artifact.exported_files, self._compiled(artifact.variant)))
+        contents = {SUMMARY: (artifact.describe, SUMMARY), **self._measurements(artifact)}
+        return Errand(tuple(self.judges.before_delivery(artifact)), tuple(shipments), contents)
+
+    def _measurements(self, artifact: Artifact) -> dict[str, tuple[Job, str]]:
+        """What tells how good an artifact is, as far as it can be asked here."""
+        asked = self.judges.before_delivery(artifact)
+        known = {PROOF: (artifact.prove, PROOF), LATENCY: (artifact.measure, LATENCY)}
+        return {name: (job, output) for name, (job, output) in known.items() if job in asked}
+
+    def _said(self, artifact: Artifact, done: Done, files: Mapping[str, Blob]) -> Entry:
         """What a report says of an artifact."""
         from modelbuild import plan
         from modelbuild.project import entries
 
-        variant, model = artifact.variant, self.model(artifact.variant)
+        model = self.model(artifact.variant)
         return entries.entry(
-            variant,
+            artifact.variant,
             entries.source_of(model, plan.framework(model), artifact.given.source),
-            package,
-            self._measured(artifact, build, look, package),
-            summary=build.content(artifact.describe, SUMMARY, look=look),
-            trail=[step for job in self.judges.jobs(artifact) for step in self._builds.here.trail(job, look)],
-        )
-
-    def _measured(self, artifact: Artifact, build: Build, look: Look, pair: Answer) -> Measured:
-        """``pair`` is the answer that has the two files of the IR."""
-        from modelbuild.project.entries import Measured
-
-        asked = self.judges.before_delivery(artifact)
-        return Measured(
-            sum(pair.blob(name).size for name in (XML, BIN)),
-            build.content(artifact.prove, PROOF, look=look) if artifact.prove in asked else None,
-            build.content(artifact.measure, LATENCY, look=look) if artifact.measure in asked else None,
+            files,
+            _measured(done, done.answers["package"]),
+            summary=done.contents[SUMMARY],
+            steps=done.steps,
         )
 
     # ---- taking away ----
@@ -385,3 +382,11 @@ class Checkout:
             self.reporting.forget(variant)
         found = [delivery.at(folder) for folder in (self.folder(variant), self._compiled(variant))]
         return [path for one in found if one is not None for path in delivery.remove(one, self.output, dry=dry)]
+
+
+def _measured(done: Done, pair: Said) -> Measured:
+    """``pair`` is the answer that has the two files of the IR."""
+    from modelbuild.project.entries import Measured
+
+    size = sum(pair.blobs[name].size for name in (XML, BIN))
+    return Measured(size, done.contents.get(PROOF), done.contents.get(LATENCY))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +16,8 @@ from modelbuild.report.summary import Summary
 
 if TYPE_CHECKING:
     from modelbuild.fetch import FetchedFile
-    from modelbuild.stages import Answer, Job
-    from modelbuild.store import Record
+    from modelbuild.stages import Step
+    from modelbuild.store import Blob
     from modelbuild.targets import Target
 
 _NO_RUNTIMES = "openvino and onnxruntime are not both installed"
@@ -39,28 +39,27 @@ class Measured:
     """The bytes of a pair, and what the stages ``prove`` and ``measure`` gave, as far as they could be asked."""
 
     pair: int
-    proof: bytes | None
-    latency: bytes | None
+    proof: str | None
+    latency: str | None
 
 
 def entry(
     variant: Variant,
     source: Source,
-    package: Answer,
+    files: Mapping[str, Blob],
     measured: Measured,
     *,
-    summary: bytes,
-    trail: Iterable[tuple[Job, Record]],
+    summary: str,
+    steps: Iterable[Step],
 ) -> Entry:
-    """``summary`` is what ``describe`` gave; ``trail`` all that led there."""
+    """``files`` are those delivered, ``summary`` is what ``describe`` gave; ``steps`` led there."""
     counted = _SUMMARY.decode(summary)
-    blobs = {name.replace("model", variant.model): output.blob for name, output in package.record.outputs.items()}
     artifact = _artifact(
         variant,
         status="built",
-        files={name: File(sha256=blob.sha256, bytes=blob.size) for name, blob in sorted(blobs.items())},
+        files={name: File(sha256=blob.sha256, bytes=blob.size) for name, blob in sorted(files.items())},
         summary=counted,
-        stages=tuple(_stages(trail)),
+        stages=tuple(Stage(name=step.stage, seconds=step.seconds) for step in steps),
         notes=(*counted.notes, *_why_unproved(measured.proof), *_unverified(variant.target)),
         **_measurements(measured),
     )
@@ -103,15 +102,6 @@ def _artifact(variant: Variant, **said: Any) -> Artifact:
     )
 
 
-def _stages(trail: Iterable[tuple[Job, Record]]) -> Iterator[Stage]:
-    """In the order in which they ran, each once."""
-    seen: set[str] = set()
-    for job, record in trail:
-        if job.stage.name not in seen:
-            seen.add(job.stage.name)
-            yield Stage(name=job.stage.name, seconds=record.seconds)
-
-
 def _measurements(measured: Measured) -> dict[str, Any]:
     """The fields of an artifact that say how good it is."""
     proof = None if measured.proof is None else Proof.read(json.loads(measured.proof), against="onnxruntime")
@@ -127,7 +117,7 @@ def _unverified(target: Target) -> tuple[str, ...]:
     return (f"the profile of {target.device} is not verified on a plugin; it follows {sources}",)
 
 
-def _why_unproved(proof: bytes | None) -> tuple[str, ...]:
+def _why_unproved(proof: str | None) -> tuple[str, ...]:
     said: dict[str, Any] = {"proved": False} if proof is None else json.loads(proof)
     return () if said["proved"] else (f"not proved: {said.get('why', _NO_RUNTIMES)}",)
 

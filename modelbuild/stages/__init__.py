@@ -7,7 +7,8 @@ A stage is a pure function of files::
 
 A `Job` asks a stage for a subject; jobs name the jobs and files that they read. `Build.ensure` answers from the store
 or runs what is missing; `Build.forecast` says what that would be and why, and runs nothing. `Build.deliver` lays
-answers out as files. A `Pool` (``modelbuild.stages.pool``) runs jobs in worker processes.
+answers out as files. An `Errand` is all that is asked for one artifact: `Build.fulfil` does it here, or has a worker of
+a `Pool` (``modelbuild.stages.pool``) do all of it.
 
 The key of an answer (`stages.key`) is everything that it depends on: the stage, its code, the params, the versions of
 packages, the digests of the inputs' results by role. Equal keys have equal answers on every machine; a job whose
@@ -15,6 +16,7 @@ inputs were made again with equal results does not run again. Why one did run is
 """
 
 from modelbuild.stages.build import Answer, Build, Forecast
+from modelbuild.stages.errand import Done, Errand, Said, Shipment, Step
 from modelbuild.stages.event import Event, Listener
 from modelbuild.stages.inputs import Inputs
 from modelbuild.stages.job import FileInput, Job
@@ -26,6 +28,8 @@ from modelbuild.stages.stage import Params, Stage, stage
 __all__ = [
     "Answer",
     "Build",
+    "Done",
+    "Errand",
     "Event",
     "FileInput",
     "Forecast",
@@ -36,6 +40,9 @@ __all__ = [
     "Outputs",
     "Params",
     "Reason",
+    "Said",
+    "Shipment",
     "Stage",
+    "Step",
     "stage",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,10 +14,11 @@ from modelbuild import digest
 from modelbuild.errors import SourceError, StageError, StoreError
 from modelbuild.memo import Fingerprint, Memo
 from modelbuild.stages import reason
+from modelbuild.stages.errand import Done, Errand, Said, Step
 from modelbuild.stages.event import Event, Listener, What, unheard
 from modelbuild.stages.history import History
 from modelbuild.stages.inputs import Answered, Inputs
-from modelbuild.stages.job import FileInput, Job, Source
+from modelbuild.stages.job import FileInput, Job, Source, table_of
 from modelbuild.stages.key import Code, Given, Key, key_of
 from modelbuild.stages.look import Look
 from modelbuild.stages.outputs import Outputs
@@ -48,6 +49,10 @@ class Answer:
     @property
     def was_hit(self) -> bool:
         return self.why is None
+
+    @property
+    def said(self) -> Said:
+        return Said(self.key.digest, self.why, {name: output.blob for name, output in self.record.outputs.items()})
 
     def blob(self, name: str) -> Blob:
         return self.record.outputs[name].blob
@@ -147,15 +152,6 @@ class Build:
             return Forecast(job, "hit", None, key, record, record.seconds, before)
         return Forecast(job, "run", self._why(job, key), key, record, self._seconds_last(job), before)
 
-    def trail(self, job: Job, look: Look) -> Iterator[tuple[Job, Record]]:
-        """What led to the answer to ``job``, inputs first, and that itself; what two of them share comes twice."""
-        for _, source in _jobs(job.inputs):
-            yield from self.trail(source, look)
-        key = self._resolve(job, look)
-        record = self._answered(key, look) if key is not None else None
-        if record is not None:
-            yield job, record
-
     def recall(self, job: Job, *, look: Look | None = None) -> Answer | None:
         """The answer, if it is all there; None if something would have to run."""
         return self._recall(job, look or Look())
@@ -195,11 +191,42 @@ class Build:
 
         return self._healed(job, timeout, look or Look(), lay_out)
 
+    def fulfil(self, errand: Errand, *, timeout: float | None = None, look: Look | None = None) -> Done:
+        """All of ``errand``; with a pool, by one worker in one go. ``timeout`` as in `ensure`, for each stage."""
+        if self._pool is not None:
+            return self._pool.run(errand, timeout=timeout, listener=self.listener)
+        look = look or Look()
+        answers = {job: self.ensure(job, look=look) for job in errand.jobs}
+        for job, files, folder in errand.shipments:
+            answers[job] = self.deliver(job, files, folder, look=look)
+        contents = {
+            name: self._read(answers[job], output, look).decode() for name, (job, output) in errand.contents.items()
+        }
+        said = {job.stage.name: answer.said for job, answer in answers.items()}
+        return Done(said, contents, tuple(self._steps(answers, look)))
+
     def content(self, job: Job, output: str, *, timeout: float | None = None, look: Look | None = None) -> bytes:
         """Ensure ``job`` and read one of its outputs, a small one."""
         return self._healed(
             job, timeout, look or Look(), lambda answer: self.store.path(answer.blob(output)).read_bytes()
         )
+
+    def _steps(self, jobs: Iterable[Job], look: Look) -> Iterator[Step]:
+        """What led to the answers of ``jobs``, and these; of each stage the first."""
+        seen: set[str] = set()
+        for job in table_of(jobs):
+            key = self._resolve(job, look)
+            record = self._answered(key, look) if key is not None else None
+            if record is not None and job.stage.name not in seen:
+                seen.add(job.stage.name)
+                yield Step(job.stage.name, record.seconds)
+
+    def _read(self, answer: Answer, output: str, look: Look) -> bytes:
+        """An output of what was just ensured."""
+        try:
+            return self.store.path(answer.blob(output)).read_bytes()
+        except Lost:
+            return self.content(answer.job, output, look=look)
 
     def _healed(self, job: Job, timeout: float | None, look: Look, use: Callable[[Answer], T]) -> T:
         """What ``use`` makes of the answer; made again where its blobs turn out to be lost."""
@@ -336,7 +363,8 @@ class Build:
 
     def _ask_pool(self, pool: Pool, job: Job, timeout: float | None) -> Answer:
         started = time.perf_counter()
-        said = pool.run(job, timeout=timeout, listener=self.listener)
+        done = pool.run(Errand((job,)), timeout=timeout, listener=self.listener)
+        said = done.answers[job.stage.name]
         record = self.store.record(said.key)
         if record is None:
             raise StoreError(f"{job}: its record was removed as soon as it was made; is a second program cleaning up?")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -59,33 +59,54 @@ class Job:
         size = sum(path.stat().st_size for path in set(self.files()) if path.exists())
         return max(stage.memory(size) for stage in self.stages())
 
-    def plain(self) -> dict[str, Any]:
+    def plain(self, numbers: Mapping[Job, int]) -> dict[str, Any]:
+        """``numbers`` stand for the jobs that this one reads."""
+
+        def said(sources: Mapping[str, Source]) -> dict[str, str | int]:
+            return {
+                role: str(source.path.absolute()) if isinstance(source, FileInput) else numbers[source]
+                for role, source in sources.items()
+            }
+
         return {
             "stage": self.stage.address,
             "subject": self.subject,
             "params": dict(self.params),
-            "inputs": {role: _plain(source) for role, source in self.inputs.items()},
-            "aside": {role: _plain(source) for role, source in self.aside.items()},
+            "inputs": said(self.inputs),
+            "aside": said(self.aside),
         }
 
 
 Source: TypeAlias = Job | FileInput
 
 
-def job_of(plain: Mapping[str, Any]) -> Job:
-    """The inverse of `Job.plain`."""
-    return Job(
-        stage_at(plain["stage"]),
-        plain["subject"],
-        plain["params"],
-        {role: _source(source) for role, source in plain["inputs"].items()},
-        {role: _source(source) for role, source in plain["aside"].items()},
-    )
+def table_of(jobs: Iterable[Job]) -> tuple[Job, ...]:
+    """``jobs`` and all before them, each once, behind those that it reads."""
+    found: dict[Job, None] = {}
+
+    def put(job: Job) -> None:
+        if job not in found:
+            for source in job.sources.values():
+                if isinstance(source, Job):
+                    put(source)
+            found[job] = None
+
+    for job in jobs:
+        put(job)
+    return tuple(found)
 
 
-def _plain(source: Source) -> str | dict[str, Any]:
-    return str(source.path.absolute()) if isinstance(source, FileInput) else source.plain()
+def jobs_of(table: Iterable[Mapping[str, Any]]) -> list[Job]:
+    """The jobs that `Job.plain` says, numbered as they come."""
+    jobs: list[Job] = []
 
+    def made(sources: Mapping[str, str | int]) -> dict[str, Source]:
+        return {
+            role: FileInput(Path(source)) if isinstance(source, str) else jobs[source]
+            for role, source in sources.items()
+        }
 
-def _source(plain: Any) -> Source:
-    return FileInput(Path(plain)) if isinstance(plain, str) else job_of(plain)
+    for said in table:
+        inputs, aside = made(said["inputs"]), made(said["aside"])
+        jobs.append(Job(stage_at(said["stage"]), said["subject"], said["params"], inputs, aside))
+    return jobs

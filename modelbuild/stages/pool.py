@@ -22,12 +22,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from modelbuild.digest import Digest
 from modelbuild.errors import StageError
 from modelbuild.stages.channel import Channel, error_of
+from modelbuild.stages.errand import Done, Errand, done_of
 from modelbuild.stages.event import Event, Listener
-from modelbuild.stages.job import Job
-from modelbuild.stages.reason import Reason, reason_of
 from modelbuild.stages.turns import Turns
 
 _BOOT = """
@@ -41,11 +39,6 @@ _INHERITED: list[Worker] = []
 
 _LAST_WORDS = 2_000
 _GOODBYE = 2.0
-
-
-class Said(NamedTuple):
-    key: Digest
-    why: Reason | None
 
 
 class Pool:
@@ -64,20 +57,20 @@ class Pool:
         self._store = (store or cache / "store").absolute()
         self._begin()
 
-    def run(self, job: Job, *, timeout: float | None, listener: Listener) -> Said:
-        """Have a worker ensure ``job``. Waits for its turn; ``timeout`` seconds count from when it runs.
+    def run(self, errand: Errand, *, timeout: float | None, listener: Listener) -> Done:
+        """Have a worker fulfil ``errand``. Waits for its turn; ``timeout`` seconds count anew for each stage that runs.
 
-        Raises what the stage raised; StageError when the worker dies, takes too long, or the pool is killed.
+        Raises what a stage raised; StageError when the worker dies, takes too long, or the pool is killed.
         """
         if self._owner != os.getpid():
             self._begin_in_fork()
-        with self._turns.take(job.memory()):
+        with self._turns.take(errand.memory()):
             while True:
                 worker = self._worker()
                 try:
-                    reply = worker.ask(job, timeout, listener)
-                except NeverBegan:  # it died while it was idle, which is not the job's fault
-                    error = worker.obituary(f"{job}: no worker can be started")
+                    reply = worker.ask(errand, timeout, listener)
+                except NeverBegan:  # it died while it was idle, which is not the errand's fault
+                    error = worker.obituary(f"{errand.jobs[0]}: no worker can be started")
                     self._dismiss(worker)
                     if worker.is_new:
                         raise error from None
@@ -158,18 +151,18 @@ class Pool:
 
 
 class NeverBegan(Exception):
-    """The worker was gone before it took the job."""
+    """The worker was gone before it took the errand."""
 
 
 class Reply(NamedTuple):
-    """What a living worker replies; an error is the job's, not the worker's."""
+    """What a living worker replies; an error is the errand's, not the worker's."""
 
     message: dict[str, Any]
 
-    def answer(self) -> Said:
+    def answer(self) -> Done:
         if "error" in self.message:
             raise error_of(self.message["error"])
-        return Said(self.message["key"], reason_of(self.message["why"]))
+        return done_of(self.message["done"])
 
 
 class Worker:
@@ -194,11 +187,11 @@ class Worker:
         self._life = os.pidfd_open(self._process.pid)
         self._ending = threading.Lock()
 
-    def ask(self, job: Job, timeout: float | None, listener: Listener) -> Reply:
-        """Raises NeverBegan, or StageError when the worker died or was killed over the job."""
-        at = Event("run", job.stage.name, job.subject)
+    def ask(self, errand: Errand, timeout: float | None, listener: Listener) -> Reply:
+        """Raises NeverBegan, or StageError when the worker died or was killed over the errand."""
+        at = Event("run", errand.jobs[0].stage.name, errand.jobs[0].subject)
         try:
-            self._channel.send({"job": job.plain()})
+            self._channel.send(errand.plain())
         except ConnectionError:
             raise NeverBegan from None
         began = False
@@ -213,14 +206,13 @@ class Worker:
                 if not began:
                     raise NeverBegan
                 raise self._failed(at, listener, self._end())
-            if "began" in message:
-                began = True
-                deadline = time.monotonic() + timeout if timeout is not None else None
-            elif "event" in message:
-                event = Event(**message["event"])
+            began = True
+            deadline = time.monotonic() + timeout if timeout is not None else None
+            for said in message["events"]:
+                event = Event(**said)
                 at = event if event.what == "run" else at
                 listener(event)
-            else:
+            if message.keys() > {"events"}:
                 return Reply(message)
 
     def obituary(self, what: str, how: str | None = None) -> StageError:

@@ -1,4 +1,4 @@
-"""What a worker process of a pool does: answer one job after the other, and not outlive whoever asked."""
+"""What a worker process of a pool does: one errand after the other, and not outlive whoever asked."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any
 
 from modelbuild.stages.build import Build
 from modelbuild.stages.channel import Channel, plain_error
+from modelbuild.stages.errand import errand_of
 from modelbuild.stages.event import Event
-from modelbuild.stages.job import job_of
 
 
 def main(descriptor: int, cache: str, store: str) -> None:
@@ -24,23 +24,29 @@ def main(descriptor: int, cache: str, store: str) -> None:
     busy = threading.Event()
     threading.Thread(target=_listen, args=(channel, asked, busy), daemon=True).start()
 
-    def tell(event: Event) -> None:
-        channel.send({"event": event.plain()})
+    happened: list[dict[str, Any]] = []
+
+    def tell(event: Event | None = None, **reply: Any) -> None:
+        """What has happened goes along with what begins, or with the reply: every message costs both sides a turn."""
+        if event is not None:
+            happened.append(event.plain())
+        if event is None or event.what == "run":
+            channel.send({"events": happened, **reply})
+            happened.clear()
 
     build = Build.open(Path(cache), Path(store), listener=tell)
     while (message := asked.get()) is not None:
-        channel.send({"began": True})
+        tell()
         reply = _reply(build, message)
         busy.clear()
-        channel.send(reply)
+        tell(**reply)
 
 
 def _reply(build: Build, message: dict[str, Any]) -> dict[str, Any]:
     try:
-        answer = build.ensure(job_of(message["job"]))
+        return {"done": build.fulfil(errand_of(message)).plain()}
     except Exception as error:  # whatever it is, the other side raises it
         return {"error": plain_error(error)}
-    return {"key": answer.key.digest, "why": answer.why.plain() if answer.why is not None else None}
 
 
 def _listen(channel: Channel, asked: SimpleQueue[dict[str, Any] | None], busy: threading.Event) -> None:

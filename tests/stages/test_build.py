@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import os
 import pickle
 import subprocess
@@ -15,10 +16,11 @@ import toys
 from modelbuild import digest
 from modelbuild.errors import Bug, EnvironmentTrouble, SourceError, StageError, StoreError, UnsupportedModel
 from modelbuild.memo import Memo
-from modelbuild.stages import Build, Event, FileInput, Inputs, Job, Outputs, Params, Stage
+from modelbuild.stages import Build, Errand, Event, FileInput, Inputs, Job, Outputs, Params, Shipment, Stage
 from modelbuild.stages import key as keys
+from modelbuild.stages.errand import done_of, errand_of
 from modelbuild.stages.history import History
-from modelbuild.stages.job import job_of
+from modelbuild.stages.job import jobs_of, table_of
 from modelbuild.store import LocalStore, MemoryStore, Record
 
 
@@ -436,19 +438,51 @@ def test_a_delivery_heals_a_damaged_blob(site: Site) -> None:
 # ---- crossing processes ----
 
 
-def test_a_job_crosses_processes(site: Site) -> None:
+def errand(site: Site) -> Errand:
     job = site.artifact()
-    assert job_of(job.plain()) == job
-    assert pickle.loads(pickle.dumps(job)) == job
+    return Errand((job,), (Shipment(job, {"model.xml": "m.xml"}, site.root / "build"),), {"xml": (job, "m.xml")})
+
+
+def test_an_errand_crosses_processes(site: Site) -> None:
+    assert errand_of(json.loads(json.dumps(errand(site).plain()))) == errand(site)
+
+
+def test_a_job_crosses_processes(site: Site) -> None:
+    assert pickle.loads(pickle.dumps(site.artifact())) == site.artifact()
+
+
+def test_what_was_done_crosses_processes(site: Site) -> None:
+    done = site.build.fulfil(errand(site))
+    assert done_of(json.loads(json.dumps(done.plain()))) == done
+
+
+def test_what_two_jobs_share_crosses_once(site: Site) -> None:
+    one, other = site.artifact(), site.artifact(device="GPU")
+    assert [job.stage.name for job in table_of((one, other))] == ["load", "emit", "emit"]
+
+
+def test_an_errand_lays_out_and_reads_what_it_is_asked_for(site: Site) -> None:
+    done = site.build.fulfil(errand(site))
+    assert done.contents == {"xml": (site.root / "build" / "model.xml").read_text()}
+    assert [step.stage for step in done.steps] == ["load", "emit"]
+    assert done.answers["emit"].blobs["m.xml"].size == len(done.contents["xml"])
+
+
+def test_an_errand_heals_what_is_damaged_before_it_is_read(site: Site) -> None:
+    answer = site.build.ensure(site.artifact())
+    path = site.blob(answer.record, "m.xml")
+    path.chmod(0o644)
+    path.write_bytes(bytes(path.stat().st_size))
+    assert site.build.fulfil(errand(site)).contents["xml"] == "ABCCPU"
 
 
 def test_a_stage_is_found_by_its_address() -> None:
     assert pickle.loads(pickle.dumps(toys.load)) is toys.load
 
 
-def test_two_stages_are_not_confused(site: Site) -> None:
+def test_what_is_no_stage_is_not_taken_for_one() -> None:
     with pytest.raises(Bug, match="not a stage"):
-        job_of({**site.artifact().plain(), "stage": "os:getpid"})
+        jobs_of([{"stage": "os:getpid", "subject": "m", "params": {}, "inputs": {}, "aside": {}}])
 
 
 CHILD = """

@@ -16,7 +16,7 @@ import pytest
 import toys
 
 from modelbuild.errors import Bug, StageError, UnsupportedModel
-from modelbuild.stages import Build, Event, Job
+from modelbuild.stages import Build, Errand, Event, Job, Shipment
 from modelbuild.stages.channel import error_of, plain_error
 from modelbuild.stages.pool import Pool
 
@@ -87,6 +87,16 @@ def test_a_worker_answers_as_this_process_would(build: Build, model: Path, tmp_p
     assert here.record.results == there.record.results
 
 
+def test_a_worker_does_an_errand_as_this_process_would(build: Build, model: Path, tmp_path: Path) -> None:
+    job = toys.artifact(model)
+    errand = Errand((job,), (Shipment(job, {"x.xml": "m.xml"}, tmp_path / "build"),), {"xml": (job, "m.xml")})
+    there = build.fulfil(errand)
+    assert (tmp_path / "build" / "x.xml").read_text() == there.contents["xml"] == "ABCCPU"
+    here = Build.open(tmp_path / "another").fulfil(errand)
+    assert (here.answers, here.contents) == (there.answers, there.contents)
+    assert [step.stage for step in here.steps] == [step.stage for step in there.steps]
+
+
 def test_a_hit_starts_no_worker(build: Build, pool: Pool, model: Path, tmp_path: Path) -> None:
     Build.open(tmp_path / "cache").ensure(toys.artifact(model))
     assert build.ensure(toys.artifact(model)).was_hit
@@ -148,7 +158,7 @@ def test_a_worker_that_dies_idle_is_replaced(build: Build, tmp_path: Path) -> No
 def test_a_worker_that_cannot_start_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", [str(tmp_path)])
     with Pool(1, tmp_path / "cache") as pool, pytest.raises(StageError, match="no worker can be started") as caught:
-        pool.run(toys.trouble("nothing"), timeout=None, listener=lambda _: None)
+        pool.run(Errand((toys.trouble("nothing"),)), timeout=None, listener=lambda _: None)
     assert "ModuleNotFoundError" in caught.value.notes[0]
 
 

@@ -1,0 +1,115 @@
+"""All that is asked for one thing, done in one go by whoever has the build: here, or in a worker of a pool.
+
+Plain data crosses to the worker and back, so that nobody but the worker has to read what it read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from modelbuild.digest import Digest
+from modelbuild.stages.job import Job, jobs_of, table_of
+from modelbuild.stages.reason import Reason, reason_of
+from modelbuild.store import Blob
+
+
+class Shipment(NamedTuple):
+    """``files`` (name there -> output of the job) are laid out in ``folder``, all or nothing."""
+
+    job: Job
+    files: Mapping[str, str]
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """``jobs`` are ensured in this order, then ``shipments`` laid out; the first that raises ends it.
+
+    ``contents`` are outputs of those jobs to be read: by a name, the job and its output, a small text. No two of the
+    jobs have one stage.
+    """
+
+    jobs: tuple[Job, ...]
+    shipments: tuple[Shipment, ...] = ()
+    contents: Mapping[str, tuple[Job, str]] = field(default_factory=dict)
+
+    @property
+    def all_jobs(self) -> tuple[Job, ...]:
+        return (*self.jobs, *(shipment.job for shipment in self.shipments))
+
+    def memory(self) -> int:
+        """The bytes that this may need at once."""
+        return max(job.memory() for job in self.all_jobs)
+
+    def plain(self) -> dict[str, Any]:
+        table = table_of(self.all_jobs)
+        numbers = {job: number for number, job in enumerate(table)}
+        return {
+            "table": [job.plain(numbers) for job in table],
+            "jobs": [numbers[job] for job in self.jobs],
+            "shipments": [
+                [numbers[shipment.job], dict(shipment.files), str(shipment.folder.absolute())]
+                for shipment in self.shipments
+            ],
+            "contents": {name: [numbers[job], output] for name, (job, output) in self.contents.items()},
+        }
+
+
+def errand_of(plain: Mapping[str, Any]) -> Errand:
+    """The inverse of `Errand.plain`."""
+    jobs = jobs_of(plain["table"])
+    return Errand(
+        tuple(jobs[number] for number in plain["jobs"]),
+        tuple(Shipment(jobs[number], files, Path(folder)) for number, files, folder in plain["shipments"]),
+        {name: (jobs[number], output) for name, (number, output) in plain["contents"].items()},
+    )
+
+
+class Said(NamedTuple):
+    """The answer to a job: ``why`` it had to run, None if it was there; and its outputs."""
+
+    key: Digest
+    why: Reason | None
+    blobs: Mapping[str, Blob]
+
+
+class Step(NamedTuple):
+    """A stage that led to an answer, and what it took when it ran."""
+
+    stage: str
+    seconds: float
+
+
+class Done(NamedTuple):
+    """``answers`` by stage, ``contents`` by the names that were given; ``steps`` in the order in which they ran."""
+
+    answers: Mapping[str, Said]
+    contents: Mapping[str, str]
+    steps: tuple[Step, ...]
+
+    def plain(self) -> dict[str, Any]:
+        return {
+            "answers": {stage: _plain(said) for stage, said in self.answers.items()},
+            "contents": dict(self.contents),
+            "steps": self.steps,
+        }
+
+
+def done_of(plain: Mapping[str, Any]) -> Done:
+    """The inverse of `Done.plain`."""
+    return Done(
+        {
+            stage: Said(key, reason_of(why), {name: Blob(*blob) for name, blob in blobs.items()})
+            for stage, (key, why, blobs) in plain["answers"].items()
+        },
+        plain["contents"],
+        tuple(Step(*step) for step in plain["steps"]),
+    )
+
+
+def _plain(said: Said) -> list[Any]:
+    blobs = {name: [blob.sha256, blob.size, blob.xxh3] for name, blob in said.blobs.items()}
+    return [said.key, said.why.plain() if said.why is not None else None, blobs]
