@@ -165,6 +165,11 @@ def usual_scale(build: Build, q: Value) -> Value:
     return build(ops.Divide(), number(build, 1, q), root)
 
 
+def chosen_scale(build: Build, q: Value, scale: float) -> Value:
+    """``scale``, or the usual one where that is zero."""
+    return number(build, scale, q) if scale else usual_scale(build, q)
+
+
 # --- positions -------------------------------------------------------------------------------------------------------
 
 
