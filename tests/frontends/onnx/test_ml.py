@@ -11,7 +11,7 @@ import pytest
 from answers import ML, Use, check
 from onnx import numpy_helper
 
-from modelbuild.errors import SourceError, UnsupportedModel
+from modelbuild.errors import SourceError
 from modelbuild.tensor.dtype import Array
 
 ROWS, FEATURES = 6, 4
@@ -109,18 +109,31 @@ def vector_cases() -> Iterator[Use]:
             outputs=("y", "z"),
             classlabels_strings=["a", "b"],
             prob_a=[-1.5],
-            prob_b=[0.2],
+            prob_b=[1.2],
             loose=6e-3,
             **two,
         )
+    for classes in (3, 5):
+        yield use("SVMClassifier", data(40, FEATURES), outputs=("y", "z"), **probable(classes))
     yield use("SVMRegressor", X, coefficients=data(FEATURES).tolist(), rho=[0.3], kernel_params=[0.0] * 3)
-    classes = {
+    three_planes = {
         "kernel_params": [0.0] * 3,
         "coefficients": data(3 * FEATURES).tolist(),
         "rho": [0.3],
         "classlabels_ints": [1, 2, 3],
     }
-    yield use("SVMClassifier", X, outputs=("y", "z"), **classes)
+    yield use("SVMClassifier", X, outputs=("y", "z"), **three_planes)
+
+
+def probable(classes: int) -> dict[str, Any]:
+    """A classifier of two support vectors a class, whose sureness differs from pair to pair."""
+    pairs, vectors = classes * (classes - 1) // 2, 2 * classes
+    return {
+        "kernel_type": "RBF", "kernel_params": KERNELS["RBF"], "classlabels_ints": list(range(classes)),
+        "vectors_per_class": [2] * classes, "coefficients": data((classes - 1) * vectors).tolist(),
+        "support_vectors": data(vectors * FEATURES).tolist(), "rho": data(pairs).tolist(),
+        "prob_a": np.linspace(-3, -1, pairs).tolist(), "prob_b": data(pairs, 1).ravel().tolist(),
+    }  # fmt: skip
 
 
 class Trees:
@@ -283,13 +296,3 @@ def test_trees_that_are_none_are_refused(changes: dict[str, Any], why: str, tmp_
     }  # fmt: skip
     with pytest.raises(SourceError, match=why):
         use("TreeEnsembleRegressor", X, **{**stump, **changes}).graph(tmp_path)
-
-
-def test_probabilities_of_many_classes_are_refused(tmp_path: Path) -> None:
-    case = use(
-        "SVMClassifier", X, outputs=("y", "z"), classlabels_ints=[1, 2, 3], vectors_per_class=[1, 1, 1],
-        support_vectors=data(12).tolist(), coefficients=data(6).tolist(), rho=[0.1] * 3, prob_a=[1.0] * 3,
-        prob_b=[1.0] * 3,
-    )  # fmt: skip
-    with pytest.raises(UnsupportedModel, match="probabilities of 3 classes"):
-        case.graph(tmp_path)

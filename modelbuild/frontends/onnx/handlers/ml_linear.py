@@ -8,6 +8,7 @@ import numpy as np
 
 from modelbuild import ops
 from modelbuild.frontends.handlers import Build, Floats, Strings
+from modelbuild.frontends.onnx.coupling import coupled
 from modelbuild.frontends.onnx.registry import onnx
 from modelbuild.frontends.onnx.scores import (
     ML,
@@ -119,17 +120,11 @@ def svm_classifier(
     duels = build(ops.MatMul(), near, build.const(_duels(np.array(coefficients, np.float32), vectors_per_class)))
     duels = build(ops.Add(), duels, real_list(build, rho))
     won = build(ops.MatMul(), _signs(build, duels), build.const(_winners(classes)))
+    label = labelled(build, best(build, won), classlabels_ints, classlabels_strings)
     if prob_a:
-        chances = _chances(build, duels, classes, prob_a, prob_b)
-        place = best(build, chances)
-        return labelled(build, place, classlabels_ints, classlabels_strings), transformed(
-            build, chances, post_transform
-        )
-    place = best(build, won)
+        return label, transformed(build, _chances(build, duels, classes, prob_a, prob_b), post_transform)
     scores = transformed(build, duels, post_transform)
-    if classes == 2:
-        scores = both(build, scores, opposite(build, scores))
-    return labelled(build, place, classlabels_ints, classlabels_strings), scores
+    return label, both(build, scores, opposite(build, scores)) if classes == 2 else scores
 
 
 def _rows(numbers: Floats, count: int) -> Array:
@@ -193,8 +188,7 @@ def _winners(classes: int) -> Array:
 
 
 def _chances(build: Build, duels: Value, classes: int, a: Floats, b: Floats) -> Value:
-    if classes > 2:
-        raise build.refuse(f"probabilities of {classes} classes are found by trial, only those of two by a formula")
+    """How probable each class is. For two there is a formula, where libsvm comes near to what it gives."""
     raised = build(ops.Add(), build(ops.Multiply(), duels, real_list(build, a)), real_list(build, b))
-    first = build(ops.Clamp(1e-7, 1 - 1e-7), build(ops.Sigmoid(), opposite(build, raised)))
-    return both(build, rest(build, first), first)
+    firsts = build(ops.Clamp(1e-7, 1 - 1e-7), build(ops.Sigmoid(), opposite(build, raised)))
+    return coupled(build, firsts, classes) if classes > 2 else both(build, rest(build, firsts), firsts)
