@@ -33,11 +33,16 @@ def lock_command(selectors: Sequence[str], offline: bool, manifest: Path) -> Non
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), required=True, help="FILE.tar, FILE.zip, or a new folder."
 )
+@click.option("--compiled", is_flag=True, help="Also what devices' own compilers made of them.")
 @click.option("--build", "with_build", is_flag=True, help="Build what is not up to date.")
 @offline_option
 @manifest_option
-def pack_command(selectors: Sequence[str], output: Path, with_build: bool, offline: bool, manifest: Path) -> None:
+def pack_command(
+    selectors: Sequence[str], output: Path, *, compiled: bool, with_build: bool, offline: bool, manifest: Path
+) -> None:
     """Pack artifacts to hand out: byte for byte the same wherever and whenever it is done.
+
+    But for what --compiled adds: a device's own compiler says other bytes on another machine.
 
     All must be up to date: else nothing is written, and the exit code is 4.
     """
@@ -57,7 +62,7 @@ def pack_command(selectors: Sequence[str], output: Path, with_build: bool, offli
                     screen.line(str(telling.Row.of(checkout.make(variant))))
         finally:
             screen.close()
-        packed = pack(checkout, variants, output)
+        packed = pack(checkout, variants, output, compiled=compiled)
     for variant in packed.unproved:
         click.echo(f"not proved against its source: {variant}", err=True)
     for model in packed.unlicensed:

@@ -110,7 +110,7 @@ class Artifact:
             return None
         asked = {
             "device": self.variant.target.device,
-            "machine": machine(),
+            "machine": machine(self.variant.target.device),
             "name": self.variant.model,
             "provenance": provenance(self.model, self.variant, self.given),
         }

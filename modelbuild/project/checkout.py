@@ -157,7 +157,7 @@ class Checkout:
     def folder(self, variant: Variant) -> Path:
         return Path(self.output, delivery.place(variant))
 
-    def _compiled(self, variant: Variant) -> Path:
+    def compiled_folder(self, variant: Variant) -> Path:
         return Path(self.output, delivery.compiled_place(variant))
 
     # ---- what is there ----
@@ -258,10 +258,9 @@ class Checkout:
                 raise
         package = done.answers["package"].blobs
         blobs = {name: package[output] for name, output in artifact.files.items()}
-        said = self._said(artifact, done, blobs)
-        beside = f"../{self._compiled(variant).name}"
-        for name, output in artifact.exported_files.items():
-            blobs[f"{beside}/{name}"] = done.answers["export"].blobs[output]
+        compiled = {name: done.answers["export"].blobs[output] for name, output in artifact.exported_files.items()}
+        said = self._said(artifact, done, blobs, compiled)
+        blobs |= {f"../{self.compiled_folder(variant).name}/{name}": blob for name, blob in compiled.items()}
         self._note(
             artifact,
             {name: answer.key for name, answer in done.answers.items()},
@@ -339,7 +338,7 @@ class Checkout:
         """All that is asked for an artifact."""
         shipments = [Shipment(artifact.package, artifact.files, self.folder(artifact.variant))]
         if artifact.export is not None:
-            shipments.append(Shipment(artifact.export, artifact.exported_files, self._compiled(artifact.variant)))
+            shipments.append(Shipment(artifact.export, artifact.exported_files, self.compiled_folder(artifact.variant)))
         contents = {SUMMARY: (artifact.describe, SUMMARY), **self._measurements(artifact)}
         return Errand(tuple(self.judges.before_delivery(artifact)), tuple(shipments), contents)
 
@@ -349,7 +348,9 @@ class Checkout:
         known = {PROOF: (artifact.prove, PROOF), LATENCY: (artifact.measure, LATENCY)}
         return {name: (job, output) for name, (job, output) in known.items() if job in asked}
 
-    def _said(self, artifact: Artifact, done: Done, files: Mapping[str, Blob]) -> Entry:
+    def _said(
+        self, artifact: Artifact, done: Done, files: Mapping[str, Blob], compiled: Mapping[str, Blob]
+    ) -> Entry:
         """What a report says of an artifact."""
         from modelbuild import plan
         from modelbuild.project import entries
@@ -360,6 +361,7 @@ class Checkout:
             entries.source_of(model, plan.framework(model), artifact.given.source),
             files,
             _measured(done, done.answers["package"]),
+            compiled=compiled,
             summary=done.contents[SUMMARY],
             steps=done.steps,
         )
@@ -369,7 +371,7 @@ class Checkout:
     def orphans(self) -> list[Delivery]:
         """What lies below ``build/`` and is ours, but is asked for by no model, target and precision any more."""
         wanted = {self.folder(variant) for variant in self.manifest.variants()}
-        wanted |= {self._compiled(variant) for variant in self.manifest.variants() if variant.target.compiled}
+        wanted |= {self.compiled_folder(variant) for variant in self.manifest.variants() if variant.target.compiled}
         return [found for found in delivery.below(self.output) if found.folder not in wanted]
 
     def remove(self, orphan: Delivery, *, dry: bool = False) -> list[Path]:
@@ -380,7 +382,7 @@ class Checkout:
         if not dry:
             self._stamps.forget(variant)
             self.reporting.forget(variant)
-        found = [delivery.at(folder) for folder in (self.folder(variant), self._compiled(variant))]
+        found = [delivery.at(folder) for folder in (self.folder(variant), self.compiled_folder(variant))]
         return [path for one in found if one is not None for path in delivery.remove(one, self.output, dry=dry)]
 
 

@@ -49,21 +49,30 @@ def entry(
     files: Mapping[str, Blob],
     measured: Measured,
     *,
+    compiled: Mapping[str, Blob],
     summary: str,
     steps: Iterable[Step],
 ) -> Entry:
-    """``files`` are those delivered, ``summary`` is what ``describe`` gave; ``steps`` led there."""
+    """``files`` are those delivered, ``compiled`` what the device's own compiler made; ``steps`` led there.
+
+    ``summary`` is what ``describe`` gave.
+    """
     counted = _SUMMARY.decode(summary)
     artifact = _artifact(
         variant,
         status="built",
-        files={name: File(sha256=blob.sha256, bytes=blob.size) for name, blob in sorted(files.items())},
+        files=_digested(files),
+        compiled=_digested(compiled),
         summary=counted,
         stages=tuple(Stage(name=step.stage, seconds=step.seconds) for step in steps),
         notes=(*counted.notes, *_why_unproved(measured.proof), *_unverified(variant.target)),
         **_measurements(measured),
     )
     return Entry(artifact, source)
+
+
+def _digested(blobs: Mapping[str, Blob]) -> dict[str, File]:
+    return {name: File(sha256=blob.sha256, bytes=blob.size) for name, blob in sorted(blobs.items())}
 
 
 def encode(said: Entry) -> bytes:

@@ -30,7 +30,7 @@ class Questions:
     def of(self, variant: Variant, files: Iterable[FetchedFile], code: str, versions: str) -> Digest:
         """``files`` are those that are read for the variant, in an order of their own."""
         held = "".join([f"{file.sha256} {file.name}\n" for file in files])
-        place = machine() if variant.target.compiled else ""
+        place = machine(variant.target.device) if variant.target.compiled else ""
         asked = f"{self._environment(code, versions)} {self._model(variant.model)} {variant!r} {place}\n{held}"
         return digest.of_bytes(asked.encode())
 

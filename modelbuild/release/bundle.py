@@ -59,10 +59,11 @@ class Packed:
     unlicensed: tuple[str, ...]
 
 
-def pack(checkout: Checkout, variants: Sequence[Variant], output: Path) -> Packed:
+def pack(checkout: Checkout, variants: Sequence[Variant], output: Path, *, compiled: bool = False) -> Packed:
     """Write the bundle of ``variants`` to ``output``, as a whole or not at all.
 
-    All must be up to date: else `Stale`. A file that is not what was noted when it was made is a `SourceError`.
+    What devices' own compilers made of them, which is of use on few machines, is only packed where ``compiled`` asks
+    for it. All must be up to date: else `Stale`. A file that is not what was noted when it was made is a `SourceError`.
     """
     writer, now = writer_of(output), epoch()
     files: dict[str, tuple[Path, File]] = {}
@@ -71,15 +72,24 @@ def pack(checkout: Checkout, variants: Sequence[Variant], output: Path) -> Packe
     unproved: list[Variant] = []
     for variant, entry in lock.built(checkout, variants).items():
         target = variant.target
-        place = index.place(variant.model, target.name, variant.precision)
+        named = variant.model, target.name, variant.precision
+        place, blobs = index.place(*named), entry.artifact.compiled if compiled else {}
+        beside = index.compiled_place(*named) if blobs else None
         artifacts.append(
             Artifact(
-                model=variant.model, target=target.name, device=target.device, precision=variant.precision, folder=place
+                model=variant.model,
+                target=target.name,
+                device=target.device,
+                precision=variant.precision,
+                folder=place,
+                compiled=beside,
             )
         )
         sources[variant.model] = entry.source
         for name, file in entry.artifact.files.items():
             files[f"{place}/{name}"] = checkout.folder(variant) / name, file
+        for name, file in blobs.items():
+            files[f"{beside}/{name}"] = checkout.compiled_folder(variant) / name, file
         if entry.artifact.proof is None:
             unproved.append(variant)
     said = Index(
@@ -88,6 +98,8 @@ def pack(checkout: Checkout, variants: Sequence[Variant], output: Path) -> Packe
         artifacts=tuple(sorted(artifacts, key=lambda artifact: artifact.folder)),
         tools=lock.tools(checkout.manifest.models[name] for name in sources),
     )
+    if compiled and not any(artifact.compiled for artifact in artifacts):
+        raise UsageError("--compiled: nothing of what is selected is compiled; say 'compile: true' of its target")
     text = index.encode(said)
     with _published(output) as draft, writer(draft, now) as add:
         add(index.NAME, len(text), io.BytesIO(text))

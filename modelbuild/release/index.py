@@ -17,6 +17,8 @@ FORMAT: Literal[1] = 1
 NAME: Final = "index.json"
 SHIPPED = Path(__file__).with_name("bundle.schema.json")
 
+_COMPILED = "the folder of a .blob for such machines and runtimes as its provenance.json names; null if none is packed"
+
 
 class Artifact(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One model for one target in one precision: an .xml, its .bin and their provenance.json in 'folder'."""
@@ -26,6 +28,7 @@ class Artifact(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     device: str
     precision: str
     folder: Annotated[str, Meta(description="where its files lie in the bundle, / between folders")]
+    compiled: Annotated[str | None, Meta(description=_COMPILED)] = None
 
 
 class Index(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -48,6 +51,11 @@ class Index(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 def place(model: str, target: str, precision: str) -> str:
     """The folder of an artifact."""
     return f"models/{model}/{target}/{precision}"
+
+
+def compiled_place(model: str, target: str, precision: str) -> str:
+    """The folder of what a device's own compiler made of an artifact."""
+    return f"{place(model, target, precision)}.compiled"
 
 
 def encode(index: Index) -> bytes:

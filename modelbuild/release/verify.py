@@ -109,21 +109,35 @@ def _check_artifacts(index: dict[str, Any], members: dict[str, Member], listed: 
         model, folder = _field(artifact, "model", str), _field(artifact, "folder", str)
         if model not in _field(index, "models", dict):
             raise Refused(f"the index says nothing of where {model!r} comes from")
-        pair = {name: f"{folder}/{name}" for name in (f"{model}.xml", f"{model}.bin")}
-        provenance = f"{folder}/provenance.json"
-        if missing := sorted({*pair.values(), provenance} - listed.keys()):
-            raise Refused(f"{missing[0]!r} is missing: {folder!r} is no whole artifact")
-        said = _parse(_content(members[provenance], _LARGEST_INDEX), provenance)
-        for name in ("model", "target", "device", "precision"):
-            if said.get(name) != _field(artifact, name, str):
-                raise Refused(f"{provenance!r} speaks of {name} {said.get(name)!r}, the index of {artifact[name]!r}")
-        if said.get("files") != {name: _plain_file(*listed[path]) for name, path in pair.items()}:
-            raise Refused(f"{provenance!r} speaks of other files than lie beside it")
-        expected |= {*pair.values(), provenance}
+        expected |= _whole(artifact, folder, (f"{model}.xml", f"{model}.bin"), members, listed)
+        if artifact.get("compiled") is not None:
+            beside = _field(artifact, "compiled", str)
+            expected |= _whole(artifact, beside, (f"{model}.blob",), members, listed)
     if index.get("bill_of_materials") is not None:
         expected.add(_field(index, "bill_of_materials", str))
     if strangers := sorted(listed.keys() - expected):
         raise Refused(f"{strangers[0]!r} belongs to no artifact")
+
+
+def _whole(
+    artifact: dict[str, Any],
+    folder: str,
+    names: tuple[str, ...],
+    members: dict[str, Member],
+    listed: dict[str, tuple[int, str]],
+) -> set[str]:
+    """The files of ``folder``: those of these names and the provenance, which speaks of them and of the artifact."""
+    files = {name: f"{folder}/{name}" for name in names}
+    provenance = f"{folder}/provenance.json"
+    if missing := sorted({*files.values(), provenance} - listed.keys()):
+        raise Refused(f"{missing[0]!r} is missing: {folder!r} is no whole artifact")
+    said = _parse(_content(members[provenance], _LARGEST_INDEX), provenance)
+    for name in ("model", "target", "device", "precision"):
+        if said.get(name) != _field(artifact, name, str):
+            raise Refused(f"{provenance!r} speaks of {name} {said.get(name)!r}, the index of {artifact[name]!r}")
+    if said.get("files") != {name: _plain_file(*listed[path]) for name, path in files.items()}:
+        raise Refused(f"{provenance!r} speaks of other files than lie beside it")
+    return {*files.values(), provenance}
 
 
 def _plain_file(size: int, sha256: str) -> dict[str, Any]:

@@ -53,6 +53,7 @@ class Artifact(_Entry, frozen=True, kw_only=True):
     precision: str
     status: Literal["built", "failed"]
     files: Annotated[dict[str, File], Meta(description="what was delivered, by name")] = {}
+    compiled: Annotated[dict[str, File], Meta(description="what the device's own compiler made of it, by name")] = {}
     summary: Summary | None = None
     stages: Annotated[tuple[Stage, ...], Meta(description="in the order in which they run")] = ()
     pair: Annotated[Natural | None, Meta(description="bytes of the IR, delivered or not")] = None

@@ -20,6 +20,7 @@ from modelbuild.tensor.shape import Dim, Expr, Shape
 
 _COMBINATIONS = frozenset({"AUTO", "BATCH", "HETERO", "MULTI"})
 _FAST = {"PERFORMANCE_HINT": "LATENCY"}
+_NAMES = frozenset({"FULL_DEVICE_NAME", "DEVICE_ARCHITECTURE"})
 
 
 class Session:
@@ -92,10 +93,8 @@ def _core() -> Any:
 
 def _expect_device(available: Iterable[str], device: str) -> None:
     """Raise :class:`EnvironmentTrouble` unless the machine has ``device``, or each of those it combines."""
-    combination, _, members = device.partition(":")
-    wanted = members.split(",") if members else [combination]
     there = {name.partition(".")[0] for name in available} | _COMBINATIONS
-    for name in wanted:
+    for name in _members(device):
         if name.strip("-()0123456789").partition(".")[0] not in there:
             raise EnvironmentTrouble(f"there is no device {name} here; there is {', '.join(available)}")
 
@@ -140,6 +139,44 @@ def full_name(device: str) -> str:
     if device.partition(":")[0] in _COMBINATIONS:
         return device
     return str(_core().get_property(device, "FULL_DEVICE_NAME")).strip()
+
+
+def makeup(device: str) -> Iterator[str]:
+    """What a blob of ``device`` depends on, in words: the versions of plugin and driver, and what hardware it is.
+
+    Of a combination, what holds for each of its members; of one that is not here, that.
+    """
+    core = _core()
+    for name in _members(device):
+        try:
+            _expect_device(core.available_devices, name)
+        except EnvironmentTrouble:
+            yield f"{name}: absent"
+            continue
+        for plugin, version in sorted(core.get_versions(name).items()):
+            yield f"{plugin}: {version.build_number}"
+        for what in sorted({*_ask(core, name, "CACHING_PROPERTIES"), *_versions(core, name)}):
+            yield f"{name} {what}: {core.get_property(name, what)}"
+
+
+def _members(device: str) -> list[str]:
+    combination, _, members = device.partition(":")
+    return members.split(",") if members else [combination]
+
+
+def _versions(core: Any, device: str) -> Iterator[str]:
+    """The properties that name a device and the versions of what drives it."""
+    known = _ask(core, device, "SUPPORTED_PROPERTIES")
+    return (name for name in known if name in _NAMES or name.endswith("_VERSION"))
+
+
+def _ask(core: Any, device: str, what: str) -> Iterable[str]:
+    """Names that a property lists; none where the device has no such property."""
+    try:
+        listed: Iterable[str] = core.get_property(device, what)
+    except RuntimeError:
+        return ()
+    return listed
 
 
 def _exact(core: Any, device: str) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from modelbuild import digest
 from modelbuild.stages.inputs import Inputs
 from modelbuild.stages.names import BLOB, IR, PROVENANCE
 from modelbuild.stages.outputs import Outputs
@@ -14,6 +15,7 @@ from modelbuild.stages.stage import Params, stage
 @stage(
     "export",
     code=(
+        "modelbuild.digest",
         "modelbuild.errors",
         "modelbuild.runtime",
         "modelbuild.stages.names",
@@ -30,5 +32,6 @@ def export(inputs: Inputs, params: Params, out: Outputs) -> None:
     with pair(inputs, IR) as xml:
         blob = exported(xml, params["device"])
     out.write(BLOB, blob)
-    said = {**params["provenance"], "machine": params["machine"], "files": {f"{params['name']}.blob": {}}}
+    files = {f"{params['name']}.blob": {"sha256": digest.of_bytes(blob), "bytes": len(blob)}}
+    said = {**params["provenance"], "machine": params["machine"], "files": files}
     out.write(PROVENANCE, f"{json.dumps(said, indent=2, sort_keys=True, ensure_ascii=False)}\n".encode())

@@ -10,8 +10,17 @@ _FLAGS = ("avx", "amx", "sse4", "fma", "f16c", "asimd", "sve")
 """What the names of instruction sets begin with that make a compiler choose other kernels."""
 
 
+def machine(device: str) -> str:
+    """The kind of processor, its instruction sets, and of another device all that its plugin says a blob depends on."""
+    if device == "CPU":
+        return processor()
+    from modelbuild.runtime.session import makeup
+
+    return "; ".join([processor(), *makeup(device)])
+
+
 @cache
-def machine(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
     """The kind of processor and its instruction sets, in words."""
     try:
         lines = cpuinfo.read_text().splitlines()

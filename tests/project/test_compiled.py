@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from sites import Site
 
+from modelbuild import digest
+from modelbuild.cli import run
 from modelbuild.errors import EnvironmentTrouble
 from modelbuild.project import Checkout
 from modelbuild.project.judging import Judges
@@ -59,13 +61,54 @@ def test_a_blob_is_imported_and_computes_what_the_pair_computes(compiled: Path) 
 
 def test_it_says_where_it_is_from_and_what_it_is_for(compiled: Path) -> None:
     said = json.loads((compiled / FOLDER / "provenance.json").read_text())
-    assert (said["device"], list(said["files"])) == ("CPU", ["one.blob"])
+    blob = (compiled / FOLDER / "one.blob").read_bytes()
+    assert said["device"] == "CPU"
+    assert said["files"] == {"one.blob": {"sha256": digest.of_bytes(blob), "bytes": len(blob)}}
     assert said["machine"]
 
 
 def test_it_is_no_part_of_the_portable_artifact(compiled: Path) -> None:
     names = sorted(path.name for path in (compiled / "build/one/edge/FP32").iterdir())
     assert names == ["one.bin", "one.xml", "provenance.json"]
+
+
+@pytest.fixture
+def in_compiled(compiled: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(compiled)
+    monkeypatch.setattr(Judges, "can_prove", False)
+    return compiled
+
+
+def packed(output: Path, *options: str) -> set[str]:
+    """The files of a bundle in a folder, which is whole."""
+    assert run(["pack", *options, "-o", str(output)]) == 0
+    assert run(["verify", str(output)]) == 0
+    return {path.relative_to(output).as_posix() for path in output.rglob("*") if path.is_file()}
+
+
+def test_a_bundle_holds_it_only_if_it_is_asked_for(in_compiled: Path, tmp_path: Path) -> None:
+    plain, more = packed(tmp_path / "plain"), packed(tmp_path / "more", "--compiled")
+    beside = "models/one/edge/FP32.compiled"
+    assert more - plain == {f"{beside}/one.blob", f"{beside}/provenance.json"}
+    assert (tmp_path / "more" / beside / "one.blob").read_bytes() == (in_compiled / FOLDER / "one.blob").read_bytes()
+    (artifact,) = json.loads((tmp_path / "more" / "index.json").read_text())["artifacts"]
+    assert artifact["compiled"] == beside
+
+
+def test_a_blob_that_was_changed_is_not_packed(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    describe(site, "CPU", compiled=True)
+    build(site)
+    (FOLDER / "one.blob").write_bytes(b"changed")
+    assert run(["pack", "--compiled", "-o", "b.tar"]) == 4
+    assert "one.blob" in capsys.readouterr().err
+
+
+def test_blobs_of_targets_that_have_none_are_asked_for_in_vain(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    describe(site, "CPU", compiled=False)
+    build(site)
+    assert run(["pack", "--compiled", "-o", "b.tar"]) == 3
+    assert "say 'compile: true' of its target" in capsys.readouterr().err
+    assert not Path("b.tar").exists()
 
 
 def test_nothing_runs_again_where_it_is_there_and_it_comes_back_where_it_is_not(site: Site) -> None:
@@ -100,7 +143,7 @@ def test_another_machine_makes_another_one(site: Site, monkeypatch: pytest.Monke
     describe(site, "CPU", compiled=True)
     build(site)
     for user in ("modelbuild.plan.artifact", "modelbuild.project.question"):
-        monkeypatch.setattr(f"{user}.machine", lambda: "pdp11")
+        monkeypatch.setattr(f"{user}.machine", lambda _: "pdp11")
     with Checkout.open(site.manifest) as checkout:
         (variant,) = checkout.manifest.variants()
         assert checkout.stale(variant)

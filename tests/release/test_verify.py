@@ -189,6 +189,31 @@ def test_a_pair_that_its_provenance_denies_is_refused(tmp_path: Path) -> None:
     assert "speaks of other files" in refused(write(tmp_path / "b", changed, "tar"))
 
 
+BESIDE = "models/m/cpu/FP32.compiled"
+
+
+def with_blob(blob: bytes, *, told: bytes | None = None, device: str = "CPU") -> Files:
+    """A bundle whose artifact is also compiled; the provenance tells of another content where one is given."""
+    plain = whole()
+    provenance = json.loads(plain["models/m/cpu/FP32/provenance.json"])
+    provenance |= {"device": device, "files": described({"m.blob": blob if told is None else told})}
+    files = {f"{BESIDE}/m.blob": blob, f"{BESIDE}/provenance.json": json.dumps(provenance).encode()}
+    every = {name: data for name, data in plain.items() if name != "index.json"} | files
+    (artifact,) = json.loads(plain["index.json"])["artifacts"]
+    index = whole(files=described(every), artifacts=[{**artifact, "compiled": BESIDE}])["index.json"]
+    return {"index.json": index, **every}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_blob_beside_an_artifact_is_part_of_it(tmp_path: Path, form: str) -> None:
+    assert verify(write(tmp_path / "b", with_blob(b"blob"), form)).files == 5
+
+
+def test_a_blob_that_its_provenance_denies_is_refused(tmp_path: Path) -> None:
+    assert "speaks of other files" in refused(write(tmp_path / "a", with_blob(b"blob", told=b"other"), "tar"))
+    assert "speaks of device 'GPU'" in refused(write(tmp_path / "b", with_blob(b"blob", device="GPU"), "tar"))
+
+
 @pytest.mark.parametrize(
     "name",
     ["../x", "/x", "a/../x", "a//x", "./x", "a/", "..", "a\\x", "C:x", "a\nx", "a\x1b[0mx", "x\u202ey", "a" * 5000, ""],

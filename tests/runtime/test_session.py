@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -113,3 +114,46 @@ def test_a_missing_runtime_says_what_to_install(tmp_path: Path, monkeypatch: pyt
     session._core.cache_clear()
     with pytest.raises(EnvironmentTrouble, match=r"pip install 'modelbuild\[prove\]'"):
         Session(doubler(tmp_path / "m.xml"))
+
+
+class Graphics:
+    """A runtime with one device, of whose properties two are about how it runs and not about what it is."""
+
+    available_devices = ("GPU",)
+
+    def __init__(self, driver: str = "31.0.101") -> None:
+        self._said = {
+            "SUPPORTED_PROPERTIES": {"FULL_DEVICE_NAME": "RO", "GPU_DRIVER_VERSION": "RO", "NUM_STREAMS": "RW"},
+            "CACHING_PROPERTIES": {"GPU_EXECUTION_UNITS_COUNT": "RO"},
+            "FULL_DEVICE_NAME": "Arc",
+            "GPU_DRIVER_VERSION": driver,
+            "GPU_EXECUTION_UNITS_COUNT": 512,
+        }
+
+    def get_versions(self, device: str) -> dict[str, SimpleNamespace]:
+        return {device: SimpleNamespace(build_number="2026.4")}
+
+    def get_property(self, device: str, name: str) -> object:
+        if name not in self._said:
+            raise RuntimeError(f"{device} knows no {name}")
+        return self._said[name]
+
+
+def test_a_blob_depends_on_plugin_driver_and_what_the_plugin_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "_core", Graphics)
+    assert list(session.makeup("GPU")) == [
+        "GPU: 2026.4",
+        "GPU FULL_DEVICE_NAME: Arc",
+        "GPU GPU_DRIVER_VERSION: 31.0.101",
+        "GPU GPU_EXECUTION_UNITS_COUNT: 512",
+    ]
+
+
+def test_a_blob_of_several_devices_depends_on_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "_core", Graphics)
+    said = list(session.makeup("HETERO:NPU,GPU"))
+    assert (said[0], said[1:]) == ("NPU: absent", list(session.makeup("GPU")))
+
+
+def test_what_this_machine_has_says_what_it_is() -> None:
+    assert any(line.startswith("CPU FULL_DEVICE_NAME: ") for line in session.makeup("CPU"))
