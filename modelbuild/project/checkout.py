@@ -348,9 +348,7 @@ class Checkout:
         known = {PROOF: (artifact.prove, PROOF), LATENCY: (artifact.measure, LATENCY)}
         return {name: (job, output) for name, (job, output) in known.items() if job in asked}
 
-    def _said(
-        self, artifact: Artifact, done: Done, files: Mapping[str, Blob], compiled: Mapping[str, Blob]
-    ) -> Entry:
+    def _said(self, artifact: Artifact, done: Done, files: Mapping[str, Blob], compiled: Mapping[str, Blob]) -> Entry:
         """What a report says of an artifact."""
         from modelbuild import plan
         from modelbuild.project import entries
