@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from modelbuild.errors import StageError
-from modelbuild.graph.structure import Const, Parameter
+from modelbuild.graph.structure import Parameter
 from modelbuild.ir.names import layers
-from modelbuild.passes.compress.keep import is_kept_from
 from modelbuild.passes.compress.quantized import expect_real_weights
-from modelbuild.passes.compress.sensitive import before_logarithms
+from modelbuild.passes.quantize.exempt import exempt
 from modelbuild.passes.quantize.grafts import apply
 from modelbuild.stages.graphs import GRAPH_CODE, NUMBERS, read_graph, write_graph
 from modelbuild.stages.inputs import Inputs
@@ -72,17 +71,9 @@ def _settings(params: Params, graph: Graph, known: Mapping[str, Node[Op]]) -> Se
 
     how = params["calibration"]
     rules = msgspec.convert(params["keep"], tuple[Keep, ...])
-    return Settings(how["preset"], how["model_type"], how["fast_bias_correction"], tuple(_kept(graph, known, rules)))
-
-
-def _kept(graph: Graph, known: Mapping[str, Node[Op]], rules: Sequence[Keep]) -> Iterator[str]:
-    """The layers that a rule keeps from eight bits, and what leads to a logarithm: eight bits leave no spectrum."""
-    spectra = before_logarithms(graph)
-    for name, node in known.items():
-        weights = [value for value in node.inputs if isinstance(value.producer.op, Const)]
-        is_kept = any(is_kept_from(value, rules, Precision.INT8) for value in weights)
-        if is_kept or (node.inputs and any(value in spectra for value in node.outputs)):
-            yield name
+    kept = frozenset(exempt(graph, rules))
+    ignored = tuple(name for name, node in known.items() if node in kept)
+    return Settings(how["preset"], how["model_type"], how["fast_bias_correction"], ignored)
 
 
 def _examples(graph: Graph, inputs: Inputs, params: Params) -> list[dict[str, Array]]:

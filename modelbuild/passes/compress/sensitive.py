@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from modelbuild import ops
-from modelbuild.graph import Graph, Op, Value
+from modelbuild.graph import Graph, Node, Op, Value
 from modelbuild.graph.structure import Const
 from modelbuild.ops.elementwise import Binary
 from modelbuild.ops.reduction import Reduce
@@ -28,6 +28,19 @@ FEW_BYTES: Final = 1 << 14
 def before_logarithms(graph: Graph) -> frozenset[Value]:
     """What goes into a logarithm by way of products and sums: spectra, in which small numbers count like large ones."""
     return _reached((node.inputs[0] for node in graph.nodes() if isinstance(node.op, ops.Log)), _UNBOUNDED)
+
+
+def magnitudes(graph: Graph) -> frozenset[Value]:
+    """Roots of sums of squares that go on as data, and all they are made of from a product on: loudness of a spectrum.
+
+    A square takes twice as many bits as its number. What only divides is a norm, which bounds errors.
+    """
+    roots = [node for node in graph.nodes() if isinstance(node.op, ops.Sqrt) and not _only_divides(node)]
+    return _reached((node.outputs[0] for node in roots), (*_MOVES, Binary, Reduce, ops.Sqrt))
+
+
+def _only_divides(node: Node[Op]) -> bool:
+    return all(isinstance(user.op, ops.Divide) and index == 1 for user, index in node.outputs[0].uses)
 
 
 def angles(graph: Graph) -> frozenset[Value]:
