@@ -361,10 +361,13 @@ class Transposed(Tensor):
         for slab in self._slabs():
             flat = slab.reshape(-1)
             for at in range(0, flat.size, step):
-                yield pack(flat[at : at + step], self.dtype).data
+                piece = flat[at : at + step]
+                if at + step >= flat.size:  # the next one is made by gathering anew, while this may still be written
+                    piece = piece.copy()
+                yield pack(piece, self.dtype).data
 
     def _slabs(self) -> Iterator[Array]:
-        """Yield the result in ranges of its first axis that is longer than one."""
+        """Yield the result in ranges of its first axis that is longer than one, each in the place of the one before."""
         axes = [axis for axis in self.order if self.source.shape[axis] != 1]
         if not self.size or not axes:
             yield self.source.numpy()

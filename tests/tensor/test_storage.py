@@ -15,6 +15,7 @@ from modelbuild.errors import SourceError
 from modelbuild.tensor import storage
 from modelbuild.tensor.dtype import Array, ElementType
 from modelbuild.tensor.pieces import PIECE
+from modelbuild.tensor.quantized import Quantized
 from modelbuild.tensor.storage import Cast, InMemory, Mapped, Reshaped, Scaled, Tensor, Transposed
 
 if TYPE_CHECKING:
@@ -126,6 +127,17 @@ def test_pieces_share_two_buffers(tmp_path: Path) -> None:
     tensor = mapped(tmp_path, np.arange(100, dtype=np.int32))
     places = {np.frombuffer(piece, np.uint8).ctypes.data for piece in tensor.chunks(40)}
     assert len(places) == 2
+
+
+def test_a_piece_stays_as_it_is_while_the_next_one_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage, "SLAB", 400)
+    source = mapped(tmp_path, RNG.standard_normal((30, 10)).astype(np.float32))
+    turned = Transposed(source, (1, 0))
+    factors = InMemory(np.ones(30, np.float32))
+    scales = InMemory(np.ones((30, 1), np.float32))
+    for tensor in (source, Cast(source, E.f16), Scaled(source, factors, 0), Quantized(source, E.i8, scales), turned):
+        for (piece, as_it_was), _ in itertools.pairwise((piece, bytes(piece)) for piece in tensor.chunks(80)):
+            assert bytes(piece) == as_it_was, tensor
 
 
 def test_file_ranges_are_equal_by_place_without_being_read(tmp_path: Path) -> None:
