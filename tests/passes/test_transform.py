@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from corpus import CORPUS
 from onnx import TensorProto, helper, numpy_helper
 
 from modelbuild import convert_model, ops, save_model
@@ -202,8 +203,10 @@ def contents(graph: Graph) -> Callable[[str, ElementType, Ints], Tensor]:
     return lambda digest, *_: held[digest]
 
 
-def test_a_sequence_that_is_read_from_both_ends_is_refused(tmp_path: Path) -> None:
-    source = recurrent(tmp_path / "a.onnx", "LSTM", 1, "bidirectional")
+@pytest.mark.parametrize("steps", [1, STEPS])
+def test_a_sequence_that_is_read_from_both_ends_is_refused(steps: int, tmp_path: Path) -> None:
+    """The Model Optimizer breaks down over one step, and carries a state backwards from piece to piece over several."""
+    source = recurrent(tmp_path / "a.onnx", "LSTM", steps, "bidirectional")
     with pytest.raises(UsageError, match=r"LowLatency2: .*net.* runs backwards needs the whole sequence"):
         convert_model(source, transform=STATEFUL)
 
@@ -299,3 +302,61 @@ def test_a_shift_makes_a_channel_of_zeros_another(tmp_path: Path) -> None:
     source = save(tmp_path / "a.onnx", nodes, {"x": [1, 3, 4, 4]}, ["y"], constants)
     pruned = convert_model(source, transform=Transform(pruning=True))
     assert widths(pruned) == [CHANNELS, 2]
+
+
+def test_a_bound_at_or_below_zero_leaves_channels_of_zeros(tmp_path: Path) -> None:
+    filters, low = numbers(1, CHANNELS, 3, 1, 1), np.full((1, CHANNELS, 1, 1), -0.5, np.float32)
+    filters[[1, 4]], low[0, 4] = 0, 0.25
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["a"], name="a"),
+        helper.make_node("Max", ["a", "low"], ["b"], name="b"),
+        helper.make_node("Conv", ["b", "v"], ["y"], name="c"),
+    ]
+    constants = {"w": filters, "low": low, "v": numbers(2, 2, CHANNELS, 1, 1)}
+    source = save(tmp_path / "a.onnx", nodes, {"x": [1, 3, 4, 4]}, ["y"], constants)
+    whole, pruned = convert_model(source), convert_model(source, transform=Transform(pruning=True))
+    assert widths(pruned) == [CHANNELS - 1, 2]
+    x = {"x": numbers(9, 1, 3, 4, 4)}
+    found, wanted = (session(graph, tmp_path).run(x)["y"] for graph in (pruned, whole))
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_values_without_elements_have_no_channels_to_lose(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Add", ["x", "shift"], ["y"], name="a")]
+    source = save(tmp_path / "a.onnx", nodes, {"x": [1, 0, 2]}, ["y"], {"shift": np.ones(1, np.float32)})
+    pruned = convert_model(source, transform=Transform(pruning=True))
+    assert [str(v.fact) for v in pruned.outputs] == ["f32[1,0,2]"]
+
+
+def without_weakest_filters(source: Path, path: Path) -> Path:
+    """The model with a quarter of the filters of each convolution, those of the least numbers, set to zero."""
+    model = onnx.load(source)
+    held = {one.name: one for one in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type != "Conv" or node.input[1] not in held:
+            continue
+        filters = numpy_helper.to_array(held[node.input[1]])
+        weakest = np.argsort(np.abs(filters).reshape(len(filters), -1).sum(1))[: len(filters) // 4]
+        for name in node.input[1:]:
+            content = numpy_helper.to_array(held[name]).copy()
+            content[weakest] = 0
+            held[name].CopyFrom(numpy_helper.from_array(content, name))
+    onnx.save(model, path)
+    return path
+
+
+@pytest.mark.models
+@pytest.mark.skipif(CORPUS is None, reason="no corpus of models: set MODELBUILD_CORPUS to its folder")
+def test_a_real_model_with_idle_filters_gets_smaller_and_answers_the_same(tmp_path: Path) -> None:
+    assert CORPUS is not None
+    folder = CORPUS / "onnx" / "oww_embedding_model"
+    source = without_weakest_filters(folder / "model.onnx", tmp_path / "a.onnx")
+    whole, pruned = convert_model(source), convert_model(source, transform=Transform(pruning=True))
+    assert sum(widths(pruned)) < 0.78 * sum(widths(whole))
+    with np.load(folder / "io_ref.npz") as found:
+        feeds = {name.removeprefix("in:"): found[name] for name in found.files if name.startswith("in:")}
+    before, after = session(whole, tmp_path, "whole").run(feeds), session(pruned, tmp_path, "pruned").run(feeds)
+    for name, wanted in before.items():
+        np.testing.assert_allclose(after[name], wanted, rtol=1e-5, atol=1e-5)
+    sizes = {name: (tmp_path / f"{name}.bin").stat().st_size for name in ("whole", "pruned")}
+    assert sizes["pruned"] < 0.6 * sizes["whole"]

@@ -34,7 +34,7 @@ _KEEPING_ZEROS = (
 )  # fmt: skip
 """Operations of one input that work on each channel by itself and give zeros for zeros."""
 
-_BY_CHANNEL = (ops.Add, ops.Multiply, ops.PRelu)
+_BY_CHANNEL = (ops.Add, ops.Maximum, ops.Minimum, ops.Multiply, ops.PRelu, ops.Subtract)
 """Operations on two values with channels, or on one and a constant of one number a channel, or of one number."""
 
 
@@ -150,21 +150,27 @@ def _zeros(node: Node[Op], known: Mapping[Value, Channels]) -> Channels:
         return _zero_rows(read)
     if isinstance(op, ops.GroupConvolution):
         return given[0] | _zero_rows(_content(node.inputs[1]))
-    if isinstance(op, ops.Add | ops.Multiply):
+    if isinstance(op, _BY_CHANNEL) and not isinstance(op, ops.PRelu):
         extent = _extent(node.outputs[0]) or 0
-        given += [_zero_numbers(_content(value), extent) for value in node.inputs if _is_constant(value)]
+        given += [_harmless(op, _content(value), extent) for value in node.inputs if _is_constant(value)]
         combine = frozenset.union if isinstance(op, ops.Multiply) else frozenset.intersection
         return reduce(combine, given)
     return given[0]
 
 
-def _zero_numbers(numbers: Array, channels: int) -> Channels:
+def _harmless(op: Op, numbers: Array, channels: int) -> Channels:
+    """The channels where a constant leaves zeros what is zero, or makes it so."""
+    if isinstance(op, ops.Maximum):
+        numbers = np.maximum(numbers, 0)
+    elif isinstance(op, ops.Minimum):
+        numbers = np.minimum(numbers, 0)
     return _zero_rows(np.broadcast_to(numbers.reshape(-1), (channels,)))
 
 
 def _zero_rows(filters: Array) -> Channels:
     """The filters, one a row, that are nothing but zeros."""
-    return frozenset(np.flatnonzero(np.count_nonzero(filters.reshape(len(filters), -1), axis=1) == 0).tolist())
+    rows = tuple(range(1, filters.ndim))
+    return frozenset(np.flatnonzero(np.count_nonzero(filters, axis=rows) == 0).tolist())
 
 
 def _rebuild(graph: Graph, idle: Mapping[Value, Channels]) -> None:
