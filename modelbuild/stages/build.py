@@ -207,9 +207,7 @@ class Build:
 
     def content(self, job: Job, output: str, *, timeout: float | None = None, look: Look | None = None) -> bytes:
         """Ensure ``job`` and read one of its outputs, a small one."""
-        return self._healed(
-            job, timeout, look or Look(), lambda answer: self.store.path(answer.blob(output)).read_bytes()
-        )
+        return self._healed(job, timeout, look or Look(), lambda answer: self.store.read(answer.blob(output)))
 
     def _steps(self, jobs: Iterable[Job], look: Look) -> Iterator[Step]:
         """What led to the answers of ``jobs``, and these; of each stage the first."""

@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from modelbuild.errors import Bug
 from modelbuild.store import Blob, Kind, Output, Store
-from modelbuild.store.record import Tally
+from modelbuild.store.record import Tally, blob_of_bytes
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
@@ -101,11 +101,9 @@ class Outputs:
 
     def blob(self, data: bytes | memoryview) -> Blob:
         """Keep nameless content that a result speaks of by digest."""
-        tally = Tally()
-        tally.update(data)
         draft = self._folder / f".blob-{len(self._references)}"
         draft.write_bytes(data)
-        return self.refer(self._store.take(draft, tally.blob()))
+        return self.refer(self._store.take(draft, blob_of_bytes(data)))
 
     def refer(self, blob: Blob) -> Blob:
         """Say that a result speaks of ``blob`` (one of `Inputs.known`): the answer is complete only with it."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import secrets
 import shutil
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,26 +36,33 @@ def deliver(store: Store, files: Mapping[str, Blob], folder: Path) -> tuple[str,
 
     Nothing is synced: what a power cut spoils is seen by the next comparison with the blobs, and delivered again.
     """
-    written = tuple(sorted(name for name, blob in files.items() if not _is(folder / name, blob)))
+    written = tuple(sorted(files)) if not folder.exists() else _unlike(files, folder)
     if not written:
         return ()
-    place = folder.resolve()  # a folder may be a link to a bigger disk; what changes places is the real one
-    drafts = f".{place.name}.delivery-"
+    place = (
+        folder.resolve() if folder.is_symlink() else folder
+    )  # maybe a link to a bigger disk; the real one is changed
     with disk.explained(place):
-        place.parent.mkdir(parents=True, exist_ok=True)
+        if not place.parent.is_dir():
+            place.parent.mkdir(parents=True, exist_ok=True)
         with lock.folder_held(place.parent, _PATIENCE) as alone:
+            drafts = f".{place.name}.delivery-"
             if alone:
                 for stale in _drafts(place.parent, drafts):
                     shutil.rmtree(stale)
-            draft = Path(tempfile.mkdtemp(dir=place.parent, prefix=drafts))
+            draft = place.with_name(f"{drafts}{secrets.token_hex(8)}")
+            draft.mkdir()
             try:
                 for name in written:
                     store.copy(files[name], draft / name)
-                draft.chmod(0o755)
                 _put_in_place(draft, place, written)
             finally:
                 shutil.rmtree(draft, ignore_errors=True)  # swept by the next delivery if not now
     return written
+
+
+def _unlike(files: Mapping[str, Blob], folder: Path) -> tuple[str, ...]:
+    return tuple(sorted(name for name, blob in files.items() if not _is(folder / name, blob)))
 
 
 def _drafts(parent: Path, prefix: str) -> list[str]:

@@ -53,6 +53,9 @@ class Store(Protocol):
     def path(self, blob: Blob) -> Path:
         """Where to read ``blob``, just checked to be undamaged. Raises Lost. Nobody writes there."""
 
+    def read(self, blob: Blob) -> bytes:
+        """What ``blob`` holds, a small one, checked. Raises Lost."""
+
     def copy(self, blob: Blob, target: Path) -> None:
         """Make the new file ``target`` hold ``blob``, checked on the way; raises Lost, leaving no file, or OSError."""
 
@@ -65,8 +68,8 @@ class Store(Protocol):
     def publish(self, record: Record) -> None:
         """Make ``record`` the answer to its key. All its blobs have been taken."""
 
-    def used(self, key: Digest) -> None:
-        """Remember that the answer to ``key`` was of use just now: what was not for longest goes first."""
+    def used(self, *keys: Digest) -> None:
+        """Remember that the answers to ``keys`` were of use just now: what was not for longest goes first."""
 
     def lock(self, key: Digest, patience: float) -> AbstractContextManager[bool]:
         """Keep others from working on ``key``; False if somebody else has it for ``patience`` seconds already.

@@ -13,13 +13,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import xxhash
+
 from modelbuild import digest, disk
 from modelbuild.errors import StoreError
 from modelbuild.store import layout, lock
 from modelbuild.store.copying import copy
 from modelbuild.store.interface import Damage, Lost
 from modelbuild.store.pins import Pins
-from modelbuild.store.record import Blob, Record, blob_of
+from modelbuild.store.record import Blob, Record, blob_of, blob_of_bytes
 from modelbuild.store.uses import Uses
 
 if TYPE_CHECKING:
@@ -90,11 +92,24 @@ class LocalStore:
             raise self._lose(blob, found)
         return path
 
+    def read(self, blob: Blob) -> bytes:
+        place = self._place("blobs", blob.sha256)
+        try:
+            with open(place, "rb", buffering=0) as file:  # noqa: PTH123 - see _place
+                data = file.read(blob.size + 1)
+        except FileNotFoundError as error:
+            raise Lost(blob) from error
+        except OSError as error:
+            raise disk.trouble(error, Path(place)) from error
+        found = xxhash.xxh3_128_hexdigest(data)
+        if found != blob.xxh3:
+            raise self._lose(blob, found)
+        return data
+
     def copy(self, blob: Blob, target: Path) -> None:
-        path = Path(self._place("blobs", blob.sha256))
         if self._size(blob) is None:
             raise Lost(blob)
-        found = copy(path, target)
+        found = copy(self._place("blobs", blob.sha256), target)
         if found != blob.xxh3:
             target.unlink()
             raise self._lose(blob, found)
@@ -104,8 +119,8 @@ class LocalStore:
 
     # ---- writing ----
 
-    def used(self, key: Digest) -> None:
-        self.uses.note(key)
+    def used(self, *keys: Digest) -> None:
+        self.uses.note(keys)
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
@@ -130,6 +145,13 @@ class LocalStore:
             target.parent.mkdir(parents=True, exist_ok=True)
             draft.replace(target)  # also over one that is there: it may be damaged, this one is not
         return counted
+
+    def put(self, data: bytes) -> Blob:
+        """Take in what is in memory, and small."""
+        draft = self._open() / secrets.token_hex(8)
+        with disk.explained(self.home):
+            draft.write_bytes(data)
+        return self.take(draft, blob_of_bytes(data))
 
     def publish(self, record: Record) -> None:
         target = Path(self._place("records", record.key))

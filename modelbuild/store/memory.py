@@ -52,6 +52,9 @@ class MemoryStore:
             raise Lost(blob)
         return path
 
+    def read(self, blob: Blob) -> bytes:
+        return self.path(blob).read_bytes()
+
     def copy(self, blob: Blob, target: Path) -> None:
         target.write_bytes(self.path(blob).read_bytes())
 
@@ -69,7 +72,7 @@ class MemoryStore:
     def publish(self, record: Record) -> None:
         self.records[record.key] = record.encode()
 
-    def used(self, key: Digest) -> None:
+    def used(self, *keys: Digest) -> None:
         """It never makes room."""
 
     @contextmanager

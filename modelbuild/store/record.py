@@ -58,6 +58,12 @@ def blob_of(path: Path) -> Blob:
     return tally.blob()
 
 
+def blob_of_bytes(data: bytes | memoryview) -> Blob:
+    tally = Tally()
+    tally.update(data)
+    return tally.blob()
+
+
 @dataclass(frozen=True, slots=True)
 class Output:
     blob: Blob
@@ -81,7 +87,11 @@ class Record:
     key: Digest = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "key", digest.of_bytes(self.question))
+        object.__setattr__(self, "key", self.key_of(self.question))
+
+    @staticmethod
+    def key_of(question: bytes) -> Digest:
+        return digest.of_bytes(question)
 
     @property
     def fields(self) -> dict[str, Plain]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from modelbuild.journal import Journal
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterable, Mapping
     from pathlib import Path
 
     from modelbuild.digest import Digest
@@ -28,16 +28,16 @@ class Uses:
         self._last: dict[Digest, float] = {}
         self._lock = threading.Lock()
 
-    def note(self, key: Digest) -> None:
-        """Have ``key`` be of use now."""
+    def note(self, keys: Iterable[Digest]) -> None:
+        """Have ``keys`` be of use now."""
         now = time.time()
         with self._lock:
             if not self._last:
                 self._catch_up()
-            if abs(now - self._last.get(key, 0.0)) < _FINE_ENOUGH:
-                return
-            self._last[key] = now
-            self._journal.append([_line(key, now)])
+            news = [key for key in keys if abs(now - self._last.get(key, 0.0)) >= _FINE_ENOUGH]
+            if news:
+                self._last.update(dict.fromkeys(news, now))
+                self._journal.append([_line(key, now) for key in news])
 
     def last(self) -> Mapping[Digest, float]:
         """Seconds since the epoch at which each key was last of use, as far as that was written down."""
