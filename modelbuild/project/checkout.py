@@ -7,23 +7,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
-
+from modelbuild import digest
 from modelbuild.errors import BuildError, CheckFailed
 from modelbuild.memo import Memo
-from modelbuild.project import delivery, stamp
+from modelbuild.project import delivery, stamp, whole
 from modelbuild.project.builds import NO_LIMIT, Builds
+from modelbuild.project.further import Further
 from modelbuild.project.judging import Judges
 from modelbuild.project.ledger import Ledger
 from modelbuild.project.question import Questions
 from modelbuild.project.reporting import Reporting
 from modelbuild.project.sources import Sources
 from modelbuild.project.stamp import Delivered, Stamp, Stamps
+from modelbuild.project.whole import Whole
 from modelbuild.stages import Errand, Event, Shipment
 from modelbuild.stages.event import unheard
 from modelbuild.stages.key import Code
 from modelbuild.stages.look import Look
-from modelbuild.stages.names import BIN, LATENCY, PROOF, PROVENANCE, SUMMARY, TRACE, XML
+from modelbuild.stages.names import BIN, LATENCY, PROOF, SUMMARY, TRACE, XML
 from modelbuild.store import LocalStore, Lost, deliver
 
 if TYPE_CHECKING:
@@ -40,11 +41,7 @@ if TYPE_CHECKING:
 
 MANIFEST = Path("models.yaml")
 
-_PLANNING = ("modelbuild.plan", "modelbuild.stages.job", "modelbuild.stages.key", "modelbuild.stages.stage")
-"""What turns a question into keys, besides the stages' own code."""
-
 _MODELS_AT_ONCE = 8
-_DELIVERED = (XML, BIN, PROVENANCE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +95,13 @@ class Checkout:
         ledger = Ledger(self.cache / "ledger")
         self._stamps = Stamps(ledger)
         self._questions = Questions(manifest, self._code)
-        self.sources = Sources(manifest.root, self.cache, self._memo, ledger, offline=offline)
         self.reporting = Reporting(manifest, self._stamps, self._memo, self._code, cache=self.cache, output=self.output)
         self.judges = Judges()
         self._builds = Builds(
             self.cache, self._memo, self._code, listener, workers=workers, memory=memory, timeout=timeout
         )
+        further = Further(self._builds, self._questions)
+        self.sources = Sources(manifest.root, self.cache, self._memo, ledger, further, offline=offline)
         self._looks: dict[str, Look] = {}
         self._looking = threading.Lock()
         self._touched: dict[Variant, Stamp] = {}
@@ -184,9 +182,11 @@ class Checkout:
         What they were made of may be left out: records tell it.
         """
         noted = self._stamps.of(variant)
-        if noted is not None and self.stale(variant) is None:
-            return set(noted.keys.values())
         found = set(noted.keys.values()) if noted is not None else set()
+        if noted is not None and self.store.recall(noted.question) is not None:
+            found.add(noted.question)
+        if noted is not None and self.stale(variant) is None:
+            return found
         try:
             artifact = self._plan(variant, self.sources.here(self.model(variant)))
         except BuildError:  # without its sources its new keys are unknown; what was delivered is all that is known
@@ -208,7 +208,8 @@ class Checkout:
         """Nothing is planned unless something is other than it was; and then the keys may still be the same."""
         try:
             sources = self.sources.here(self.model(variant))
-            if self._is_asked(noted, variant, sources):
+            question = self._question(variant, sources)
+            if digest.of_bytes(question) == noted.question:
                 return None
         except BuildError as error:
             return str(error)
@@ -219,14 +220,14 @@ class Checkout:
                 return str(waiting.why)
         if {name: found.key.digest for name, found in forecasts.items() if found.key is not None} != noted.keys:
             return "what is delivered is another version; the store has this one"
-        self._note(artifact, noted.keys, noted.files, noted.entry)
+        self._note(variant, question, noted.keys, noted.files, noted.entry)
         return None
 
-    def _question(self, variant: Variant, sources: Sequence[FetchedFile], code: str, versions: str) -> Digest:
+    def _question(self, variant: Variant, sources: Sequence[FetchedFile]) -> bytes:
         model = self.model(variant)
         examples = (*self.sources.reference(model), *self.sources.calibration(model))
         files = (*sources, *examples, *self.sources.extensions(model).values())
-        return self._questions.of(variant, files, code, versions)
+        return self._questions.of_artifact(variant, files, proved=self.judges.can_prove)
 
     # ---- making ----
 
@@ -240,8 +241,11 @@ class Checkout:
         An artifact that is proved wrong, or exceeds a limit of the manifest, is not delivered; what lay there before
         stays.
         """
-        if (again := self._deliver_again(variant)) is not None:
+        question = self._question(variant, self.sources.of(self.model(variant)))
+        if (again := self._restore(variant, question)) is not None:
             return again
+        from modelbuild.project import entries
+
         artifact = self.artifact(variant)
         self.judges.refuse_what_cannot_be_answered(artifact)
         timeout = self._builds.timeout
@@ -260,49 +264,37 @@ class Checkout:
         blobs = {name: package[output] for name, output in artifact.files.items()}
         compiled = {name: done.answers["export"].blobs[output] for name, output in artifact.exported_files.items()}
         said = self._said(artifact, done, blobs, compiled)
+        keys = {name: answer.key for name, answer in done.answers.items()}
+        entry = entries.encode(said)
+        notes = said.artifact.summary.notes if said.artifact.summary else ()
+        if artifact.export is None:
+            taken = sum(stage.seconds for stage in said.artifact.stages)
+            whole.write(self.store, question, Whole(keys, tuple(blobs.values()), entry, notes, taken))
         blobs |= {f"../{self.compiled_folder(variant).name}/{name}": blob for name, blob in compiled.items()}
-        self._note(
-            artifact,
-            {name: answer.key for name, answer in done.answers.items()},
-            {name: Delivered(blob.size, blob.xxh3, None) for name, blob in blobs.items()},
-            self.reporting.note(variant, said),
-        )
+        files = {name: Delivered.of(blob) for name, blob in blobs.items()}
+        self._note(variant, question, keys, files, self.reporting.note(variant, entry))
         self._memo.keep()
         made = tuple(event for event in heard if event.what == "made")
-        size = sum(blob.size for blob in blobs.values())
-        return Made(variant, made, size, said.artifact.summary.notes if said.artifact.summary else ())
+        return Made(variant, made, sum(blob.size for blob in blobs.values()), notes)
 
-    def _deliver_again(self, variant: Variant) -> Made | None:
+    def _restore(self, variant: Variant, question: bytes) -> Made | None:
         """What was made of the very same lies in the store: nothing is planned for it. None where that is not so.
 
         Nor where a device's own compiler has a say: what it made lies apart, and few ask for it.
         """
-        noted = self._stamps.of(variant)
-        if noted is None or "export" in noted.keys or not self.reporting.is_noted(variant):
+        if variant.target.compiled or (known := whole.read(self.store, question)) is None:
             return None
-        if not self._is_asked(noted, variant, self.sources.of(self.model(variant))):
-            return None
-        record = self.store.recall(noted.keys["package"])
-        if record is None:
-            return None
-        blobs = {
-            name: record.outputs[output].blob for name, output in zip(delivery.names(variant), _DELIVERED, strict=True)
-        }
         try:
-            deliver(self.store, blobs, self.folder(variant))
+            deliver(self.store, dict(zip(delivery.names(variant), known.blobs, strict=True)), self.folder(variant))
         except Lost:  # set aside by now; whoever asks the stages has it made again, and tells it
             return None
+        key, size = known.keys["package"], sum(blob.size for blob in known.blobs)
         with self._builds.hearing():
-            self._builds.hear(Event("hit", "package", str(variant), "", record.key, record.seconds, record.size))
-        self.store.used(record.key)
-        files = {name: Delivered(blob.size, blob.xxh3, None) for name, blob in blobs.items()}
-        self._touched[variant] = msgspec.structs.replace(noted, files=files)
-        return Made(variant, (), sum(blob.size for blob in blobs.values()), self.reporting.notes(variant))
-
-    def _is_asked(self, noted: Stamp, variant: Variant, sources: Sequence[FetchedFile]) -> bool:
-        """Whether what was noted answers today's question."""
-        question = self._question(variant, sources, noted.code, noted.versions)
-        return ("prove" in noted.keys) is self.judges.can_prove and question == noted.question
+            self._builds.hear(Event("hit", "package", str(variant), "", key, known.seconds, size))
+        self.store.used(digest.of_bytes(question), *known.keys.values())
+        files = dict(zip(delivery.names(variant), map(Delivered.of, known.blobs), strict=True))
+        self._note(variant, question, known.keys, files, self.reporting.note(variant, known.entry))
+        return Made(variant, (), size, known.notes)
 
     def _look_at(self, model: str) -> Look:
         """One for the variants of a model, which share their first stages and are made at about the same time."""
@@ -325,14 +317,17 @@ class Checkout:
         )
         return plan.Artifact(model, variant, files)
 
-    def _note(self, artifact: Artifact, keys: Mapping[str, Digest], files: Mapping[str, Delivered], entry: str) -> None:
-        stages = {one for job in self.judges.jobs(artifact) for one in job.stages()}
-        code = " ".join(sorted({*_PLANNING, *(module for one in stages for module in one.code)}))
-        versions = " ".join(sorted({name for one in stages for name in one.versions}))
-        question = self._question(artifact.variant, artifact.given.source, code, versions)
-        noted = Stamp(question=question, code=code, versions=versions, keys=keys, files=files, entry=entry)
-        self._stamps.write(artifact.variant, noted)
-        self._touched[artifact.variant] = noted
+    def _note(
+        self,
+        variant: Variant,
+        question: bytes,
+        keys: Mapping[str, Digest],
+        files: Mapping[str, Delivered],
+        entry: str,
+    ) -> None:
+        noted = Stamp(question=digest.of_bytes(question), keys=keys, files=files, entry=entry)
+        self._stamps.write(variant, noted)
+        self._touched[variant] = noted
 
     def _errand(self, artifact: Artifact) -> Errand:
         """All that is asked for an artifact."""

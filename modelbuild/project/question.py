@@ -1,38 +1,74 @@
-"""All that the keys of an artifact depend on, as one digest: nothing is planned while that stays the same."""
+"""All that an artifact depends on, as one question: nothing is planned while that stays the same.
+
+It asks for more than the keys of stages do, our whole code as it is written, so that it is asked quickly. Where only
+that is other, stages are asked, and know.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
-from modelbuild import __version__, digest
-from modelbuild.stages.key import version_of
+import msgspec
+
+from modelbuild import digest
+from modelbuild.digest import Digest
+from modelbuild.stages.key import installed
 from modelbuild.stages.machine import machine
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from modelbuild.digest import Digest
     from modelbuild.fetch import FetchedFile
     from modelbuild.manifest import Manifest, Variant
     from modelbuild.stages.key import Code
 
+PACKAGES = ("ml_dtypes", "msgspec", "nncf", "numkong", "numpy", "onnxruntime", "openvino", "pillow")
+"""Those whose versions any stage names."""
+
+
+class _OfArtifact(msgspec.Struct, frozen=True, tag="artifact", tag_field="stage"):
+    environment: Digest
+    model: Digest
+    variant: str
+    machine: str
+    proved: bool
+    files: list[tuple[str, Digest]]
+
+
+class _OfFile(msgspec.Struct, frozen=True, tag="files", tag_field="stage"):
+    environment: Digest
+    sha256: Digest
+
+
+_ENCODE = msgspec.json.Encoder().encode
+
 
 class Questions:
-    """``code`` and ``versions`` are names of packages, words apart by spaces."""
+    """Each is JSON, and its sha256 a key like those of stages."""
 
     def __init__(self, manifest: Manifest, code: Code) -> None:
         self._manifest = manifest
         self._code = code
         self._models: dict[str, Digest] = {}
-        self._environments: dict[tuple[str, str], Digest] = {}
 
-    def of(self, variant: Variant, files: Iterable[FetchedFile], code: str, versions: str) -> Digest:
-        """``files`` are those that are read for the variant, in an order of their own."""
-        held = "".join([f"{file.sha256} {file.name}\n" for file in files])
-        place = machine(variant.target.device) if variant.target.compiled else ""
-        asked = f"{self._environment(code, versions)} {self._model(variant.model)} {variant!r} {place}\n{held}"
-        return digest.of_bytes(asked.encode())
+    def of_artifact(self, variant: Variant, files: Iterable[FetchedFile], *, proved: bool) -> bytes:
+        """What becomes of ``files``, those that are read for the variant in an order of their own."""
+        return _ENCODE(
+            _OfArtifact(
+                self._environment,
+                self._model(variant.model),
+                repr(variant),
+                machine(variant.target.device) if variant.target.compiled else "",
+                proved,
+                [(file.name, file.sha256) for file in files],
+            )
+        )
+
+    def of_file(self, sha256: Digest) -> bytes:
+        """Which files a model names whose own file holds that."""
+        return _ENCODE(_OfFile(self._environment, sha256))
 
     def _model(self, name: str) -> Digest:
         """Of what the manifest says of a model, wherever it says it."""
@@ -41,14 +77,9 @@ class Questions:
             self._models[name] = digest.of_bytes(said.encode())
         return self._models[name]
 
-    def _environment(self, code: str, versions: str) -> Digest:
-        """Of everything but the manifest and the sources; nearly always the same for all artifacts."""
-        if (code, versions) not in self._environments:
-            self._environments[code, versions] = digest.of_data(
-                {
-                    "code": {module: self._code.of_module(module) for module in code.split()},
-                    "versions": {name: version_of(name) for name in versions.split()},
-                    "modelbuild": __version__,
-                }
-            )
-        return self._environments[code, versions]
+    @cached_property
+    def _environment(self) -> Digest:
+        """Of everything but the manifest and the sources."""
+        return digest.of_data(
+            {"code": self._code.as_written, "versions": {package: installed(package) for package in PACKAGES}}
+        )

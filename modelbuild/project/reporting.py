@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from modelbuild import digest, disk
 from modelbuild.project import delivery, sealed
 from modelbuild.project.ledger import Ledger
@@ -25,23 +23,6 @@ if TYPE_CHECKING:
 
 _CODE = ("modelbuild.project.entries", "modelbuild.project.parts", "modelbuild.project.reporting", "modelbuild.report")
 _SLACK = 100
-
-
-class _Summary(msgspec.Struct):
-    notes: tuple[str, ...] = ()
-
-
-class _Artifact(msgspec.Struct):
-    summary: _Summary | None = None
-
-
-class _Gist(msgspec.Struct):
-    """Of an `Entry`, what can be read without importing what a summary is made by."""
-
-    artifact: _Artifact
-
-
-_GIST = msgspec.json.Decoder(_Gist)
 
 
 class Reporting:
@@ -75,19 +56,10 @@ class Reporting:
         note = self._ledger.read(delivery.place(variant))
         return None if note is None else entries.decode(note)
 
-    def notes(self, variant: Variant) -> tuple[str, ...]:
-        """What was noted for people of the conversion; nothing else of what was noted is taken apart for it."""
-        note = self._ledger.read(delivery.place(variant))
-        summary = None if note is None else _GIST.decode(note).artifact.summary
-        return () if summary is None else summary.notes
-
-    def note(self, variant: Variant, said: Entry) -> str:
+    def note(self, variant: Variant, entry: bytes) -> str:
         """Gives the check sum that the artifact's stamp is to hold."""
-        from modelbuild.project import entries
-
-        note = entries.encode(said)
-        self._ledger.write(delivery.place(variant), note)
-        return digest.check_sum(note)
+        self._ledger.write(delivery.place(variant), entry)
+        return digest.check_sum(entry)
 
     def reject(self, variant: Variant, measured: Measured) -> None:
         """Remember for the next report what was measured of an artifact that exceeds a limit."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from modelbuild.fetch import Progress
     from modelbuild.manifest import Model
     from modelbuild.memo import Memo
+    from modelbuild.project.further import Further
     from modelbuild.project.ledger import Ledger
 
 
@@ -46,11 +47,12 @@ _DECODER = msgspec.json.Decoder(_Note)
 class Sources:
     """What is found is kept for as long as this object lives: two questions in one run get one answer."""
 
-    def __init__(self, root: Path, cache: Path, memo: Memo, ledger: Ledger, *, offline: bool) -> None:
+    def __init__(self, root: Path, cache: Path, memo: Memo, ledger: Ledger, further: Further, *, offline: bool) -> None:
         self._root = root
         self._into = cache / "sources"
         self._memo = memo
         self._ledger = ledger
+        self._further = further
         self._offline = offline
         self._found: dict[str, tuple[FetchedFile, ...]] = {}
         self._data: dict[tuple[str, ...], tuple[FetchedFile, ...]] = {}
@@ -142,9 +144,7 @@ class Sources:
         noted = self._noted(model)
         if noted is not None and noted.files[0][:2] == (own.name, own.sha256):
             return [file.name for file in noted.files]
-        from modelbuild.frontends.load import read_source
-
-        return [file.relative_to(own.path.parent).as_posix() for file in read_source(own.path).files]
+        return self._further.of(own)
 
     def _given(self, patterns: tuple[str, ...]) -> tuple[FetchedFile, ...]:
         if patterns not in self._data:
@@ -177,6 +177,8 @@ class Sources:
             for file in found
         )
         self._ledger.write(model.id, msgspec.json.encode(_Note(repr(model.source), files)))
+        if files[0].seen is not None:
+            self._further.keep(found[0])
 
     def _settled(self, file: FetchedFile) -> Signature | None:
         if not is_settled(signature(file.path)):

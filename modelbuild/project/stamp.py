@@ -18,6 +18,7 @@ from modelbuild.project.delivery import place
 if TYPE_CHECKING:
     from modelbuild.manifest import Variant
     from modelbuild.project.ledger import Ledger
+    from modelbuild.store import Blob
 
 
 class Delivered(NamedTuple):
@@ -30,18 +31,19 @@ class Delivered(NamedTuple):
     xxh3: str
     seen: Signature | None
 
+    @classmethod
+    def of(cls, blob: Blob) -> Delivered:
+        """Just laid out."""
+        return cls(blob.size, blob.xxh3, None)
+
 
 class Stamp(msgspec.Struct, frozen=True, kw_only=True):
     """``keys`` by stage are those that were answered, ``files`` lie in the artifact's folder, by name.
 
-    ``question`` is the digest of all that the keys depend on; ``code`` and ``versions`` name what of it is not said by
-    the manifest and the sources, words apart by spaces: thousands of stamps are read where there is nothing to do.
-    ``entry`` is the xxh3 of what is noted for the report.
+    ``question`` is the digest of all that the keys depend on, ``entry`` is the xxh3 of what is noted for the report.
     """
 
     question: Digest
-    code: str
-    versions: str
     keys: Mapping[str, Digest]
     files: Mapping[str, Delivered]
     entry: str

@@ -175,6 +175,7 @@ def test_other_code_of_a_stage_reruns_it(site: Site, monkeypatch: pytest.MonkeyP
         return found[::-1] if module == "modelbuild.ir" else found
 
     monkeypatch.setattr(Code, "of_module", edited)
+    monkeypatch.setattr(Code, "as_written", "edited")
     assert {name.split()[0] for name in build(site)} == {"emit"}
 
 

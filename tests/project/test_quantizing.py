@@ -37,7 +37,7 @@ def by_hand(monkeypatch: pytest.MonkeyPatch) -> Seen:
 
     monkeypatch.setattr("modelbuild.runtime.calibration._quantized", noted)
     for module in ("modelbuild.stages.key", "modelbuild.project.question"):
-        monkeypatch.setattr(f"{module}.version_of", lambda _: "1")
+        monkeypatch.setattr(f"{module}.installed", lambda _: "1")
     return seen
 
 
