@@ -241,9 +241,13 @@ class Checkout:
         An artifact that is proved wrong, or exceeds a limit of the manifest, is not delivered; what lay there before
         stays.
         """
-        question = self._question(variant, self.sources.of(self.model(variant)))
-        if (again := self._restore(variant, question)) is not None:
-            return again
+        model = self.model(variant)
+        question = self._question(variant, self.sources.of(model))
+        made = self._restore(variant, question) or self._make(variant, question)
+        self.sources.keep(model)
+        return made
+
+    def _make(self, variant: Variant, question: bytes) -> Made:
         from modelbuild.project import entries
 
         artifact = self.artifact(variant)

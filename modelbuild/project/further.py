@@ -40,8 +40,11 @@ class Further:
         self._learnt[own.sha256] = SharedNote(msgspec.json.encode(further), {}, perf_counter() - started)
         return [own.name, *further]
 
+    def is_news(self, own: FetchedFile) -> bool:
+        return own.sha256 in self._learnt
+
     def keep(self, own: FetchedFile) -> None:
-        """Write down what was learnt of a file that is still what it was."""
+        """Write down what was learnt of a file that still holds the same."""
         if (learnt := self._learnt.pop(own.sha256, None)) is not None:
             shared.write(self._builds.store, self._questions.of_file(own.sha256), learnt)
 

@@ -16,10 +16,7 @@ _NOTE = "note.json"
 
 
 class SharedNote(NamedTuple):
-    """``blobs`` by name are what the note speaks of; whether they are there is seen when they are used.
-
-    ``seconds`` is what it took to find all of that out.
-    """
+    """``blobs`` by name are what the note speaks of, ``seconds`` what it took to find all of that out."""
 
     note: bytes
     blobs: Mapping[str, Blob]
@@ -28,7 +25,7 @@ class SharedNote(NamedTuple):
 
 def read(store: LocalStore, question: bytes) -> SharedNote | None:
     """What was noted to a question, which is JSON."""
-    record = store.record(Record.key_of(question))
+    record = store.recall(Record.key_of(question))
     if record is None or _NOTE not in record.outputs:
         return None
     blobs = {name: output.blob for name, output in record.outputs.items()}

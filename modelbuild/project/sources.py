@@ -121,6 +121,12 @@ class Sources:
             if model.id in self._found and self._as_noted(model) is None:
                 self._note(model, self._found[model.id])
 
+    def keep(self, model: Model) -> None:
+        """Note for all who share the store which files a model names, if that was learnt just now."""
+        own = self._found[model.id][0]
+        if self._further.is_news(own) and self._settled(own) is not None:
+            self._further.keep(own)
+
     def forget(self, model: Model) -> None:
         """Remove the note. What was fetched is kept: it takes a network to get it back."""
         self._ledger.forget(model.id)
@@ -177,8 +183,6 @@ class Sources:
             for file in found
         )
         self._ledger.write(model.id, msgspec.json.encode(_Note(repr(model.source), files)))
-        if files[0].seen is not None:
-            self._further.keep(found[0])
 
     def _settled(self, file: FetchedFile) -> Signature | None:
         if not is_settled(signature(file.path)):
