@@ -184,12 +184,27 @@ class _Writer:
 
     def write(self, piece: memoryview) -> None:
         """Append ``piece``, which must stay as it is until the piece after the next one is made."""
-        if len(piece) < WORTH_A_THREAD:
+        if len(piece) >= WORTH_A_THREAD:
+            self.flush()
+        else:
             self._gathered += piece
-            if len(self._gathered) >= WORTH_A_THREAD:
-                self.flush()
-            return
-        self.flush()
+            if len(self._gathered) < WORTH_A_THREAD:
+                return
+            piece, self._gathered = memoryview(self._gathered), bytearray()
+            self._claim(self._end + len(piece))
+            self._wait()
+        self._give(piece)
+
+    def flush(self) -> None:
+        """Have all of it in the file; raises what became of the piece that was being written."""
+        self._wait()
+        if self._gathered:
+            self._claim(self._end + len(self._gathered))
+            self._put(memoryview(self._gathered), self._end)
+            self._end += len(self._gathered)
+            self._gathered = bytearray()
+
+    def _give(self, piece: memoryview) -> None:
         if self._thread is None:
             self._thread = Thread(target=self._work, name="write")
             self._thread.start()
@@ -197,17 +212,11 @@ class _Writer:
         self._is_writing = True
         self._end += len(piece)
 
-    def flush(self) -> None:
-        """Have all of it in the file; raises what became of the piece that was being written."""
+    def _wait(self) -> None:
         if self._is_writing:
             self._is_writing = False
             if (error := self._written.get()) is not None:
                 raise error
-        if self._gathered:
-            self._claim(self._end + len(self._gathered))
-            self._put(memoryview(self._gathered), self._end)
-            self._end += len(self._gathered)
-            self._gathered = bytearray()
 
     def stop(self) -> None:
         if self._thread is not None:

@@ -60,8 +60,10 @@ class Quantized(Tensor):
         shape, shared = joined(self.shape, self.scales.shape)
         steps = 1 / self.scales.array.astype(np.float32).reshape(shared)
         zeros = None if self.zero_points is None else self.zero_points.array.astype(np.float32).reshape(shared)
-        count = min(self.size, elements_in(self.dtype, limit), elements_in(self.source.dtype, limit))
+        count = min(self.size, elements_in(self.dtype, limit), elements_in(self.source.dtype, GLANCE))
         real = np.empty(count, np.float32)
+        # numpy compares two arrays at more than twice the speed of an array and a number.
+        least, most = (np.full(count, end, np.float32) for end in RANGES[self.dtype])
         buffers = twins(count, np.dtype(np.int8 if self.dtype.is_signed_integer else np.uint8))
         for at, elements in _placed(self.source, self.source.dtype.nbytes(count)):
             near, out = real[: elements.size], next(buffers)[: elements.size]
@@ -69,15 +71,11 @@ class Quantized(Tensor):
                 np.multiply(block, steps[place], out=target)
                 if zeros is not None:
                     np.add(target, zeros[place], out=target)
-            self._round(near, out)
+            np.rint(near, out=near)
+            np.fmax(near, least[: near.size], out=near)
+            np.fmin(near, most[: near.size], out=near)
+            np.copyto(out, near, casting="unsafe")
             yield pack(out.view(self.dtype.numpy), self.dtype).data
-
-    def _round(self, real: Array, out: Array) -> None:
-        least, most = RANGES[self.dtype]
-        np.rint(real, out=real)
-        np.fmax(real, least, out=real)
-        np.fmin(real, most, out=real)
-        np.copyto(out, real, casting="unsafe")
 
 
 def extremes(tensor: Tensor, shape: Ints) -> tuple[Array, Array]:

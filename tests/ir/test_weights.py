@@ -41,6 +41,14 @@ def test_constants_lie_back_to_back_without_alignment(weights: Weights) -> None:
     assert content(weights, second) == np.float32(1.5).tobytes()
 
 
+def test_short_and_long_pieces_keep_their_order(weights: Weights) -> None:
+    rng = np.random.default_rng(0)
+    sizes = [WORTH_A_THREAD // 3 + place for place in range(10)] + [WORTH_A_THREAD, 1000, 3 * WORTH_A_THREAD, 2000]
+    arrays = [rng.integers(0, 256, size, np.uint8) for size in sizes]
+    assert [weights.place(tensor(array)).offset for array in arrays] == np.cumsum([0, *sizes[:-1]]).tolist()
+    assert content(weights, Place(0, sum(sizes))) == b"".join(map(bytes, arrays))
+
+
 @pytest.mark.parametrize("count", [2, SHORT, PIECE])
 def test_equal_bytes_are_written_once_whatever_their_type(weights: Weights, count: int) -> None:
     first = weights.place(tensor(np.arange(count, dtype=np.int32)))
