@@ -228,11 +228,15 @@ class Handlers:
     """The handlers of one framework, by domain, operator and operator-set version.
 
     ``families`` are modules that register handlers when they are imported, which is done when an operator is not
-    known yet. All versions of an operator are of one family.
+    known yet. All versions of an operator are of one family. ``reasons`` say of operators, by domain and name, why they
+    have none.
     """
 
-    def __init__(self, framework: str, families: Iterable[str] = ()) -> None:
+    def __init__(
+        self, framework: str, families: Iterable[str] = (), reasons: Mapping[tuple[str, str], str] | None = None
+    ) -> None:
         self.framework = framework
+        self._reasons = reasons or {}
         self._unread = deque(families)
         self._table: Registry[tuple[str, str], list[tuple[int, Handler]]] = Registry()
         self._signatures: dict[Handler, Signature] = {}
@@ -267,6 +271,10 @@ class Handlers:
             versions = self._table.own.get((domain, name), [])
         at = bisect_right([since for since, _ in versions], version)
         return versions[at - 1][1] if at else None
+
+    def why_not(self, domain: str, name: str) -> str:
+        """Why there is no handler."""
+        return self._reasons.get((domain, name), "no translation")
 
     def signature(self, handler: Handler) -> Signature:
         found = self._signatures.get(handler)

@@ -62,7 +62,7 @@ class _Translator:
         for node, opsets in self.functions.reach(self.model):
             opset = opsets.get(node.domain, 1)
             if not (self.handlers.find(node.domain, node.op, opset) or self._may_define(node, opsets)):
-                self._refuse(node, opset, "no translation")
+                self._refuse(node, opset, self.handlers.why_not(node.domain, node.op))
         self.complain()
 
     def complain(self) -> None:
@@ -157,7 +157,7 @@ class _Translator:
         except ValueError as why:
             raise wrong_node(node, inputs, why) from why
         if found is None:
-            raise Refusal("no translation")
+            raise Refusal(self.handlers.why_not(node.domain, node.op))
         self._notes[f"{_shown(node, scope.opset(node))} is translated by its definition: there is no handler"] = None
         return found
 
