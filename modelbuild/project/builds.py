@@ -16,10 +16,10 @@ from modelbuild.stages.history import History
 from modelbuild.store import LocalStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from modelbuild.memo import Memo
-    from modelbuild.stages import Listener, Stage
+    from modelbuild.stages import Errand, Listener
     from modelbuild.stages.key import Code
     from modelbuild.stages.pool import Pool
 
@@ -80,15 +80,15 @@ class Builds:
     def here(self) -> Build:
         return Build(self.store, self._memo, self._history, listener=self.hear)
 
-    def for_this_thread(self, stages: Iterable[Stage]) -> Build:
-        """The build that this thread asks; ``stages`` are what it is going to ask for."""
+    def for_this_thread(self, errand: Errand) -> Build:
+        """The build that this thread asks to do ``errand`` and others like it."""
         if threading.current_thread() is threading.main_thread() and self.timeout is None:
             return self.here
         with self._opening:
             if self._in_pool is None:
                 from modelbuild.stages.pool import Pool
 
-                for module in {module for stage in stages for module in stage.code}:
+                for module in {module for job in errand.table for module in job.stage.code}:
                     self._code.of_module(module)
                 self._memo.keep()  # the workers find the digests of our code there, which take a second
                 self._pool = Pool(self._workers, self._cache, self.store.root, memory=self._memory)
@@ -98,17 +98,21 @@ class Builds:
     @contextmanager
     def hearing(self) -> Iterator[list[Event]]:
         """The events of this thread, which are those of what it asks for. They are also noted for later."""
-        self._heard.events = []
+        self._heard.events, self._heard.lines = [], []
         try:
             yield self._heard.events
         finally:
-            del self._heard.events
+            self._runs.note(self._heard.lines)
+            del self._heard.events, self._heard.lines
 
     def hear(self, event: Event) -> None:
         heard: list[Event] | None = getattr(self._heard, "events", None)
         if heard is not None:  # else somebody only looks
             heard.append(event)
-            self._runs.note(event.plain())
+            self._heard.lines.append(self._runs.line(event.plain()))
+            if event.what == "run":  # what has happened is noted along with what begins: most of it takes no time
+                self._runs.note(self._heard.lines)
+                self._heard.lines.clear()
             self._listener(event)
 
     @cached_property

@@ -253,11 +253,12 @@ class Checkout:
         artifact = self.artifact(variant)
         self.judges.refuse_what_cannot_be_answered(artifact)
         timeout = self._builds.timeout
-        build = self._builds.for_this_thread(stage for job in self.judges.jobs(artifact) for stage in job.stages())
+        errand = self._errand(artifact)
+        build = self._builds.for_this_thread(errand)
         look = self._look_at(variant.model)
         with self._builds.hearing() as heard:
             try:
-                done = build.fulfil(self._errand(artifact), timeout=timeout, look=look)
+                done = build.fulfil(errand, timeout=timeout, look=look)
             except CheckFailed:
                 measurements = self._measurements(artifact)
                 jobs = (artifact.emit, *(job for job, _ in measurements.values()))

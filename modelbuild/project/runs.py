@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from modelbuild import disk
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 _KEPT = 200
@@ -24,10 +24,15 @@ class Runs:
         self.path = folder / f"{now:%Y%m%dT%H%M%S.%fZ}-{os.getpid()}.jsonl"
         self._end = disk.Appender(self.path)
 
-    def note(self, said: Mapping[str, Any]) -> None:
-        line = json.dumps({"at": datetime.now(UTC).isoformat(timespec="milliseconds"), **said}, ensure_ascii=False)
-        with disk.explained(self.path):
-            self._end.write(f"{line}\n".encode())
+    def line(self, said: Mapping[str, Any]) -> bytes:
+        """What is said now, to be noted."""
+        at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        return f"{json.dumps({'at': at, **said}, ensure_ascii=False)}\n".encode()
+
+    def note(self, lines: Sequence[bytes]) -> None:
+        if lines:
+            with disk.explained(self.path):
+                self._end.write(b"".join(lines))
 
     def forget_oldest(self) -> None:
         for path in sorted(self.path.parent.glob("*.jsonl"))[:-_KEPT]:

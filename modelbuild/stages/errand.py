@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,7 +25,7 @@ class Shipment(NamedTuple):
     folder: Path
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Errand:
     """``jobs`` are ensured in this order, then ``shipments`` laid out; the first that raises ends it.
 
@@ -40,15 +41,21 @@ class Errand:
     def all_jobs(self) -> tuple[Job, ...]:
         return (*self.jobs, *(shipment.job for shipment in self.shipments))
 
+    @cached_property
+    def table(self) -> tuple[Job, ...]:
+        """All jobs and those before them, each once, behind those that it reads."""
+        return table_of(self.all_jobs)
+
     def memory(self) -> int:
-        """The bytes that this may need at once."""
-        return max(job.memory() for job in self.all_jobs)
+        """The bytes that any of it may need at once."""
+        files = {path for job in self.table for path in job.files()}
+        size = sum(path.stat().st_size for path in files if path.exists())
+        return max(job.stage.memory(size) for job in self.table)
 
     def plain(self) -> dict[str, Any]:
-        table = table_of(self.all_jobs)
-        numbers = {job: number for number, job in enumerate(table)}
+        numbers = {job: number for number, job in enumerate(self.table)}
         return {
-            "table": [job.plain(numbers) for job in table],
+            "table": [job.plain(numbers) for job in self.table],
             "jobs": [numbers[job] for job in self.jobs],
             "shipments": [
                 [numbers[shipment.job], dict(shipment.files), str(shipment.folder.absolute())]

@@ -40,24 +40,8 @@ class Job:
         return {**self.inputs, **self.aside}
 
     def files(self) -> Iterator[Path]:
-        """The files from outside that this job and those before it read; one that two of them read comes twice."""
-        for source in self.sources.values():
-            if isinstance(source, FileInput):
-                yield source.path
-            else:
-                yield from source.files()
-
-    def stages(self) -> Iterator[Stage]:
-        """This job's stage and those of the jobs before it."""
-        yield self.stage
-        for source in self.sources.values():
-            if isinstance(source, Job):
-                yield from source.stages()
-
-    def memory(self) -> int:
-        """The bytes that this job, and those before it if they must run, may need at once."""
-        size = sum(path.stat().st_size for path in set(self.files()) if path.exists())
-        return max(stage.memory(size) for stage in self.stages())
+        """The files from outside that this job reads itself."""
+        return (source.path for source in self.sources.values() if isinstance(source, FileInput))
 
     def plain(self, numbers: Mapping[Job, int]) -> dict[str, Any]:
         """``numbers`` stand for the jobs that this one reads."""

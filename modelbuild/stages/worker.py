@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import socket
@@ -14,6 +15,9 @@ from modelbuild.stages.build import Build
 from modelbuild.stages.channel import Channel, plain_error
 from modelbuild.stages.errand import errand_of
 from modelbuild.stages.event import Event
+
+_OBJECTS = 50_000
+"""Of a graph, nearly all are in use until the end of its stage: collecting earlier finds nothing."""
 
 
 def main(descriptor: int, cache: str, store: str) -> None:
@@ -34,6 +38,8 @@ def main(descriptor: int, cache: str, store: str) -> None:
             channel.send({"events": happened, **reply})
             happened.clear()
 
+    gc.freeze()
+    gc.set_threshold(_OBJECTS)
     build = Build.open(Path(cache), Path(store), listener=tell)
     while (message := asked.get()) is not None:
         tell()

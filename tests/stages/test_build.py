@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import json
 import os
 import pickle
@@ -274,6 +275,25 @@ def test_code_edited_meanwhile_is_not_stored(site: Site, tmp_path: Path, monkeyp
     with pytest.raises(StageError, match="code of edited_module was edited"):
         site.build.ensure(Job(Stage("edit", ("edited_module",), (), edit), "m"))
     assert list(site.store.keys()) == []
+
+
+def test_code_that_is_read_late_is_looked_at_again(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two runs of a stage in which nothing was imported, nobody can have read an edit of its code."""
+    source = tmp_path / "read_late.py"
+    source.write_text("x = 1")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def late(inputs: Inputs, params: Params, out: Outputs) -> None:
+        if params["edits"]:
+            source.write_text("x = 22")
+        if params["imports"]:
+            importlib.import_module("read_late")
+
+    stage = Stage("late", ("read_late",), (), late)
+    site.build.ensure(Job(stage, "m", {"edits": False, "imports": False}))
+    site.build.ensure(Job(stage, "m", {"edits": True, "imports": False}))
+    with pytest.raises(StageError, match="code of read_late was edited"):
+        site.build.ensure(Job(stage, "m", {"edits": False, "imports": True}))
 
 
 def test_a_failure_is_not_remembered(site: Site) -> None:

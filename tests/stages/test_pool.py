@@ -263,5 +263,5 @@ def test_only_errors_of_ours_are_made_from_data() -> None:
 
 
 def test_memory_is_what_the_stages_say(model: Path) -> None:
-    assert toys.artifact(model).memory() >= model.stat().st_size
-    assert Job(toys.keep, "m").memory() > 0
+    assert Errand((toys.artifact(model),)).memory() >= model.stat().st_size
+    assert Errand((Job(toys.keep, "m"),)).memory() > 0
