@@ -43,6 +43,7 @@ FAMILIES: Final = (
     "microsoft_generation",
     "microsoft_crops",
     "microsoft_decoder_attention",
+    "microsoft_linear_attention",
     "qlinear",
     "signal",
     "detection",
