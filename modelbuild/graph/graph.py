@@ -16,6 +16,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
+import msgspec
+
 from modelbuild.errors import BrokenInvariant, SourceError
 from modelbuild.graph.known import infer
 from modelbuild.graph.op import Op
@@ -25,21 +27,18 @@ from modelbuild.tensor.shape import UNKNOWN, Dim, Expr
 O_co = TypeVar("O_co", bound=Op, covariant=True)
 
 
-class Value:
+class Value(msgspec.Struct, eq=False):
     """One SSA value: made once, used many times, never reassigned.
 
     ``names`` are the tensor names that the source model (and so the IR) knows it by; a value in the middle of a
     decomposition has none.
     """
 
-    __slots__ = ("fact", "index", "names", "producer", "uses")
-
-    def __init__(self, producer: Node[Op], index: int, fact: Fact, names: tuple[str, ...] = ()) -> None:
-        self.producer = producer
-        self.index = index
-        self.fact = fact
-        self.names = names
-        self.uses: dict[tuple[Node[Op], int], None] = {}
+    producer: Node[Op]
+    index: int
+    fact: Fact
+    names: tuple[str, ...] = ()
+    uses: dict[tuple[Node[Op], int], None] = msgspec.field(default_factory=dict)
 
     @property
     def used_once(self) -> bool:
@@ -163,6 +162,8 @@ class Graph:
     def forget_strangers(self) -> None:
         """Forget uses by nodes that outputs and sinks do not reach: those that were made and then not asked for."""
         nodes = self.nodes()
+        if sum([len(v.uses) for node in nodes for v in node.outputs]) == sum([len(node.inputs) for node in nodes]):
+            return  # as many uses as there are inputs here: all are by our own
         live = set(nodes)
         for node in nodes:
             for value in node.outputs:
