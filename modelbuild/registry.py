@@ -32,6 +32,8 @@ class Registry(Generic[K, V]):
 
     def extended(self, key: K) -> V | None:
         """What an extension that is at work registered."""
+        if not self._extensions:
+            return None
         parts = (self._extensions.get(module, {}) for module in reversed(_at_work.get()))
         return next((part[key] for part in parts if key in part), None)
 

@@ -61,7 +61,7 @@ class Functions:
         """
         walk = _Walk(self)
         yield from walk.nodes(model.graph.nodes, model.opsets, 0)
-        if walk.size(model.graph.nodes) > LARGEST:
+        if self._table and walk.size(model.graph.nodes) > LARGEST:
             raise SourceError(f"the model's functions come to more than {LARGEST} nodes")
 
 

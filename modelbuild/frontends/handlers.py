@@ -192,7 +192,7 @@ class Signature(msgspec.Struct, frozen=True):
         """Which of the inputs is missing, or is a sequence where a tensor is wanted, or the other way round."""
         for i, given in enumerate(inputs):
             if not isinstance(given, self.inputs[min(i, len(self.inputs) - 1)]):
-                found = {Value: "a tensor", Items: "a sequence"}.get(type(given), "missing")
+                found = "a tensor" if isinstance(given, Value) else "a sequence" if given else "missing"
                 return f"input {i} is {found}"
         return None
 

@@ -9,7 +9,7 @@ import msgspec
 
 from modelbuild.errors import SourceError, UnsupportedModel
 from modelbuild.frontends.functions import Fallback, Functions, instantiate
-from modelbuild.frontends.handlers import Argument, Body, Build, Handlers, Items, Refusal, wrong_node
+from modelbuild.frontends.handlers import Argument, Body, Build, Handler, Handlers, Items, Refusal, wrong_node
 from modelbuild.frontends.source import (
     SourceFunction,
     SourceGraph,
@@ -56,14 +56,22 @@ class _Translator:
         self._notes: dict[str, None] = {}
         self._refused: dict[str, _Refused] = {}
         self._symbols = _Symbols()
+        self._known: dict[tuple[str, str, int], Handler | None] = {}
 
     def look_up_all(self) -> None:
         """Raise for all operators at once that have no handler, in subgraphs and functions too."""
         for node, opsets in self.functions.reach(self.model):
             opset = opsets.get(node.domain, 1)
-            if not (self.handlers.find(node.domain, node.op, opset) or self._may_define(node, opsets)):
+            if not (self._handler(node, opset) or self._may_define(node, opsets)):
                 self._refuse(node, opset, self.handlers.why_not(node.domain, node.op))
         self.complain()
+
+    def _handler(self, node: SourceNode, opset: int) -> Handler | None:
+        """The handler of an operator, looked up once a model."""
+        key = node.domain, node.op, opset
+        if key not in self._known:
+            self._known[key] = self.handlers.find(*key)
+        return self._known[key]
 
     def complain(self) -> None:
         if self._refused:
@@ -117,7 +125,7 @@ class _Translator:
         """
         lost: set[str] = set()
         for node in scope.source.nodes:
-            if any(name in lost for name in node.inputs):
+            if not lost.isdisjoint(node.inputs):
                 lost.update(filter(None, node.outputs))
                 continue
             try:
@@ -131,7 +139,7 @@ class _Translator:
         opset = scope.opset(node)
         inputs = [scope.find(name) if name else None for name in node.inputs]
         function = self.functions.find(node)
-        handler = None if function else self.handlers.find(node.domain, node.op, opset)
+        handler = None if function else self._handler(node, opset)
         if handler is None:
             self._call(function or self._definition(node, scope, inputs), node, inputs, scope)
             return
