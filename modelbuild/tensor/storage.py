@@ -116,7 +116,7 @@ class Tensor(ABC):
             yield elements
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, init=False)
 class InMemory(Tensor):
     """Content held as an array, which the giver must not change any more.
 
@@ -124,16 +124,18 @@ class InMemory(Tensor):
     """
 
     array: Array
-    dtype: ElementType = field(init=False)
-    shape: Ints = field(init=False)
+    dtype: ElementType
+    shape: Ints
 
-    def __post_init__(self) -> None:
-        given = self.array.dtype
+    def __init__(self, array: Array) -> None:
+        given = array.dtype
         dtype = ElementType.of(given.newbyteorder("<") if given.byteorder == ">" else given)
-        array = np.asarray(self.array, dtype.numpy, order="C").view()
+        array = np.asarray(array, dtype.numpy, order="C")
         if dtype is ElementType.string and not all(isinstance(text, str) for text in array.flat):
             raise TypeError("a string tensor holds str only")
-        array.flags.writeable = False
+        if array.flags.writeable:
+            array = array.view()
+            array.flags.writeable = False
         object.__setattr__(self, "array", array)
         object.__setattr__(self, "dtype", dtype)
         object.__setattr__(self, "shape", array.shape)

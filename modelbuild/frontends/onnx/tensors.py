@@ -114,6 +114,8 @@ class TensorReader:
             raise ValueError(f"found {blob.length} bytes, expected {nbytes} for {dtype} {list(shape)}")
         if blob.content is None:
             return Mapped(self._path, blob.offset, dtype, shape)
+        if dtype.bits >= 8:
+            return InMemory(np.ndarray(shape, dtype.numpy, blob.content))
         elements = unpack(np.frombuffer(blob.content, np.uint8), dtype, math.prod(shape))
         return InMemory(elements.reshape(shape))
 
