@@ -101,6 +101,8 @@ def matches(pattern: Of[Any], node: Node[Op]) -> list[Match]:
     if not isinstance(node.op, pattern.op):
         return []
     root = node.outputs[pattern.index]
+    if not pattern.inputs:
+        return [Match({pattern: root})]
     return [Match({pattern: root, **bound}) for bound in _match_inputs(pattern, node)]
 
 

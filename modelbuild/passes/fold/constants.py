@@ -44,8 +44,12 @@ def fold_constants(m: Match, g: Rewriter) -> tuple[Value, ...] | Skip | None:
 
 def _contents(values: Sequence[Value]) -> list[Tensor] | None:
     """What all of the values hold, if it is known."""
-    found = [v.fact.value for v in values if v.fact.value is not None]
-    return found if len(found) == len(values) else None
+    found = []
+    for value in values:
+        if value.fact.value is None:
+            return None
+        found.append(value.fact.value)
+    return found
 
 
 def _nothing(node: Node[Op]) -> list[Tensor] | None:
@@ -54,7 +58,7 @@ def _nothing(node: Node[Op]) -> list[Tensor] | None:
     Gather divides by the number of elements.
     """
     facts = [v.fact for v in node.outputs]
-    if not all(f.is_static and 0 in (f.shape or ()) for f in facts) or not node.op.pure or node.op.bodies():
+    if not all(0 in (f.shape or ()) and f.is_static for f in facts) or not node.op.pure or node.op.bodies():
         return None
     return [InMemory(np.empty(f.static_shape or (), f.dtype.numpy)) for f in facts]
 
