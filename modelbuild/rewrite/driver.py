@@ -10,7 +10,7 @@ from modelbuild.graph import Graph, Node, Op, Value
 from modelbuild.graph.copy import copy
 from modelbuild.graph.graph import refine, reinfer
 from modelbuild.graph.structure import Const, Parameter
-from modelbuild.rewrite.pattern import Kinds, kinds_of, matches, may_root
+from modelbuild.rewrite.pattern import Kinds, kinds_of, matches
 from modelbuild.rewrite.rule import Rewriter, Rule, Skip
 from modelbuild.rewrite.trace import Trace
 
@@ -50,13 +50,14 @@ class _Run:
             node = self._queue.popleft()
             self._queued.discard(node)
             if self.graph.needs(node):
-                self._rewrite_bodies(node)
+                if node.op.bodies():
+                    self._rewrite_bodies(node)
                 self._rewrite(node)
 
     def _rewrite_bodies(self, node: Node[Op]) -> None:
         """Rewrite the bodies of a node before itself: what they give may settle what is outside."""
         old = node.op.bodies()
-        if not old or all(body in self._settled for body in old):
+        if all(body in self._settled for body in old):
             return
         new = tuple(copy(body) for body in old)
         inner = sum(apply(self.rules, body, self.trace) for body in new)
@@ -71,7 +72,7 @@ class _Run:
         kinds = kinds_of(node)
         found = self._rules_of.get(kinds)
         if found is None:
-            fitting = (r for r in self.rules if _is_for(r, kinds[0]) and may_root(r.pattern, kinds))
+            fitting = (r for r in self.rules if _is_for(r, kinds[0]) and r.pattern.may_be_root(kinds))
             found = self._rules_of[kinds] = tuple(fitting)
         return found
 

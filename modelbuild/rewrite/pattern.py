@@ -6,8 +6,7 @@ and no casts. A variable that stands twice in a pattern must meet the same value
 
 from __future__ import annotations
 
-from itertools import product
-from typing import Any, Generic, TypeVar, cast, overload
+from typing import Any, Generic, TypeVar, overload
 
 import msgspec
 
@@ -21,6 +20,18 @@ O = TypeVar("O", bound=Op)  # noqa: E741 - the one letter for an operation
 class Anything(msgspec.Struct, frozen=True, eq=False):
     """Meets every value."""
 
+    def may_be(self, kind: type[Op]) -> bool:
+        """Whether a value that an operation of ``kind`` makes may be met."""
+        return True
+
+    def meet(self, value: Value, bound: Bound) -> list[Bound]:
+        """Each way in which ``value`` is met, beside what is bound already."""
+        return _bind(self, value, bound)
+
+    def given(self, value: Value) -> Value:
+        """What a rule is given for the value that was met."""
+        return value
+
 
 class Constant(msgspec.Struct, frozen=True, eq=False):
     """Meets a constant; with ``scalar`` only one of a single element.
@@ -30,6 +41,19 @@ class Constant(msgspec.Struct, frozen=True, eq=False):
     """
 
     scalar: bool = False
+
+    def may_be(self, kind: type[Op]) -> bool:
+        return issubclass(kind, Const)
+
+    def meet(self, value: Value, bound: Bound) -> list[Bound]:
+        op = value.producer.op
+        fits = isinstance(op, Const) and (not self.scalar or op.value.size == 1)
+        return _bind(self, value, bound) if fits else []
+
+    def given(self, value: Value) -> Tensor:
+        tensor = value.fact.value
+        assert tensor is not None
+        return tensor
 
 
 class Of(msgspec.Struct, Generic[O], frozen=True, eq=False):
@@ -43,6 +67,46 @@ class Of(msgspec.Struct, Generic[O], frozen=True, eq=False):
     inputs: tuple[Pattern, ...]
     index: int = 0
     shared: bool = False
+
+    def may_be(self, kind: type[Op]) -> bool:
+        return issubclass(kind, self.op)
+
+    def may_be_root(self, kinds: Kinds) -> bool:
+        """Whether a node of these kinds may be met."""
+        root, *feeding = kinds
+        if not self.inputs or not self.may_be(root):
+            return self.may_be(root)
+        orders = (feeding, feeding[::-1]) if root.commutes else (feeding,)
+        return len(feeding) == len(self.inputs) and any(
+            all(wanted.may_be(kind) for wanted, kind in zip(self.inputs, order, strict=True)) for order in orders
+        )
+
+    def meet(self, value: Value, bound: Bound) -> list[Bound]:
+        node = value.producer
+        if not isinstance(node.op, self.op) or value.index != self.index or not (self.shared or _used_once(node)):
+            return []
+        return [way for known in _bind(self, value, bound) for way in self.meet_inputs(node, known)]
+
+    def meet_inputs(self, node: Node[Op], bound: Bound) -> list[Bound]:
+        """Each way in which the inputs of ``node``, whose operation fits, are met."""
+        given = node.inputs
+        if not self.inputs:
+            return [bound]
+        if len(self.inputs) != len(given):
+            return []
+        found = self._meet_all(given, bound)
+        if node.op.commutes and given[0] is not given[1]:
+            found += self._meet_all((given[1], given[0]), bound)
+        return found
+
+    def _meet_all(self, values: tuple[Value, ...], bound: Bound) -> list[Bound]:
+        ways = [bound]
+        for wanted, value in zip(self.inputs, values, strict=True):
+            ways = [further for way in ways for further in wanted.meet(value, way)]
+        return ways
+
+    def given(self, value: Value) -> Node[O]:
+        return value.producer  # type: ignore[return-value]
 
 
 Pattern = Anything | Constant | Of[Any]
@@ -84,12 +148,7 @@ class Match:
     @overload
     def __getitem__(self, key: Anything) -> Value: ...
     def __getitem__(self, key: Pattern) -> Node[Any] | Tensor | Value:
-        value = self._bound[key]
-        if isinstance(key, Of):
-            return value.producer
-        if isinstance(key, Constant):
-            return cast("Tensor", value.fact.value)
-        return value
+        return key.given(self._bound[key])
 
     def value(self, key: Pattern) -> Value:
         """The value that any variable met: of a constant, the value rather than its content."""
@@ -100,81 +159,20 @@ def matches(pattern: Of[Any], node: Node[Op]) -> list[Match]:
     """Every way in which ``pattern`` fits with ``node`` as its root."""
     if not isinstance(node.op, pattern.op):
         return []
-    root = node.outputs[pattern.index]
+    bound: Bound = {pattern: node.outputs[pattern.index]}
     if not pattern.inputs:
-        return [Match({pattern: root})]
-    return [Match({pattern: root, **bound}) for bound in _match_inputs(pattern, node)]
+        return [Match(bound)]
+    return [Match(way) for way in pattern.meet_inputs(node, bound)]
 
 
 def kinds_of(node: Node[Op]) -> Kinds:
     return (type(node.op), *[type(v.producer.op) for v in node.inputs])
 
 
-def may_root(pattern: Of[Any], kinds: Kinds) -> bool:
-    """Whether ``pattern`` may fit a node of these kinds as its root."""
-    root, *given = kinds
-    if not issubclass(root, pattern.op):
-        return False
-    if not pattern.inputs:
-        return True
-    orders = (given, given[::-1]) if root.commutes else (given,)
-    return len(given) == len(pattern.inputs) and any(all(map(_may_be, pattern.inputs, order)) for order in orders)
-
-
-def _may_be(pattern: Pattern, kind: type[Op]) -> bool:
-    if isinstance(pattern, Anything):
-        return True
-    return issubclass(kind, Const if isinstance(pattern, Constant) else pattern.op)
-
-
-def _may_meet(pattern: Pattern, value: Value) -> bool:
-    """Whether ``pattern`` fits as far as can be seen without its inputs: nearly all that does not fit fails here."""
-    if isinstance(pattern, Anything):
-        return True
-    op = value.producer.op
-    if isinstance(pattern, Constant):
-        return isinstance(op, Const) and (not pattern.scalar or op.value.size == 1)
-    return (
-        isinstance(op, pattern.op) and value.index == pattern.index and (pattern.shared or _used_once(value.producer))
-    )
+def _bind(pattern: Pattern, value: Value, bound: Bound) -> list[Bound]:
+    """``bound`` with one more variable; nothing if that stands for another value already."""
+    return [{**bound, pattern: value}] if bound.get(pattern, value) is value else []
 
 
 def _used_once(node: Node[Op]) -> bool:
-    return sum(len(v.uses) for v in node.outputs) == 1
-
-
-def _match_inputs(pattern: Of[Any], node: Node[Op]) -> list[Bound]:
-    """What the inputs of ``pattern`` meet in ``node``, whose operation fits: each way in which they do."""
-    wanted, given = pattern.inputs, node.inputs
-    if not wanted:
-        return [{}]
-    if len(wanted) != len(given):
-        return []
-    found = _match_all(wanted, given)
-    if node.op.commutes and given[0] is not given[1]:
-        found += _match_all(wanted, (given[1], given[0]))
-    return found
-
-
-def _match_all(patterns: tuple[Pattern, ...], values: tuple[Value, ...]) -> list[Bound]:
-    if not all(map(_may_meet, patterns, values)):
-        return []
-    ways = product(*map(_match_below, patterns, values))
-    return [bound for way in ways if (bound := _together(way)) is not None]
-
-
-def _match_below(pattern: Pattern, value: Value) -> list[Bound]:
-    """What ``pattern``, which may meet ``value``, meets from there down."""
-    if not isinstance(pattern, Of):
-        return [{pattern: value}]
-    return [{pattern: value, **bound} for bound in _match_inputs(pattern, value.producer)]
-
-
-def _together(parts: tuple[Bound, ...]) -> Bound | None:
-    """One binding of several, unless a variable stands for two values."""
-    whole: Bound = {}
-    for part in parts:
-        for pattern, value in part.items():
-            if whole.setdefault(pattern, value) is not value:
-                return None
-    return whole
+    return sum([len(v.uses) for v in node.outputs]) == 1
