@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import StrEnum
+from functools import lru_cache
 from itertools import product
 from typing import Any, ClassVar
 
@@ -25,7 +26,7 @@ class Padding(StrEnum):
     @property
     def is_same(self) -> bool:
         """Whether the output has an element for each ``stride`` elements of the input, the last ones counting full."""
-        return self in {Padding.SAME_UPPER, Padding.SAME_LOWER}
+        return self.startswith("same")
 
 
 class Window(msgspec.Struct, frozen=True):
@@ -44,10 +45,10 @@ class Window(msgspec.Struct, frozen=True):
 
     def check(self, axes: int) -> None:
         """Raise ``ValueError`` unless this is a window over so many axes."""
-        for name in ("strides", "dilations", "pads_begin", "pads_end"):
-            if len(getattr(self, name)) != axes:
-                raise ValueError(f"{name} is {getattr(self, name)}, there are {axes} spatial axes")
-        if min((*self.strides, *self.dilations), default=1) < 1:
+        if not len(self.strides) == len(self.dilations) == len(self.pads_begin) == len(self.pads_end) == axes:
+            given = f"{self.strides}, {self.dilations}, {self.pads_begin} and {self.pads_end}"
+            raise ValueError(f"strides, dilations and pads are {given}, there are {axes} spatial axes")
+        if min(self.strides, default=1) < 1 or min(self.dilations, default=1) < 1:
             raise ValueError(f"strides {self.strides} and dilations {self.dilations} must be positive")
 
     def reach(self, axis: int, kernel: Dim) -> Dim:
@@ -275,9 +276,14 @@ def _extents(data: Fact, kernel: list[Dim]) -> tuple[Dim, Shape]:
 
 
 def _slid(window: Window, data: Fact, out: Dim, kernel: list[Dim]) -> Shape:
-    window.check(len(kernel))
     batch, extents = _extents(data, kernel)
-    return batch, out, *(window.slide(i, x, k) for i, (x, k) in enumerate(zip(extents, kernel, strict=True)))
+    return batch, out, *_slid_extents(window, extents, tuple(kernel))
+
+
+@lru_cache(4096)  # the layers of a model repeat each other
+def _slid_extents(window: Window, extents: Shape, kernel: Shape) -> Shape:
+    window.check(len(kernel))
+    return tuple([window.slide(i, x, k) for i, (x, k) in enumerate(zip(extents, kernel, strict=True))])
 
 
 def _unslid(op: Backprop, data: Fact, out: Dim, kernel: list[Dim], output_shape: Fact | None) -> Shape:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Union
 
 from modelbuild.tensor.dtype import Ints
@@ -307,6 +307,8 @@ def same(a: Dim, b: Dim) -> bool:
 
 def decide_equal(a: Dim, b: Dim) -> bool | None:
     """Whether ``a == b``, or ``None`` where that depends on the run."""
+    if isinstance(a, int) and isinstance(b, int):
+        return a == b
     if a is UNKNOWN or b is UNKNOWN:
         return None
     low, high = bounds(a - b)
@@ -359,8 +361,11 @@ def broadcast(a: Shape | None, b: Shape | None) -> Shape | None:
     """Numpy broadcasting; raises ``ValueError`` where two known extents cannot meet."""
     if a is None or b is None:
         return None
-    if a == b:
-        return a
+    return a if a == b else _broadcast(a, b)
+
+
+@lru_cache(4096)  # the same few pairs come again and again
+def _broadcast(a: Shape, b: Shape) -> Shape:
     rank = max(len(a), len(b))
     left, right = (1,) * (rank - len(a)) + a, (1,) * (rank - len(b)) + b
     try:
