@@ -155,9 +155,9 @@ class Graph:
     def needs(self, node: Node[Op]) -> bool:
         """Whether ``node`` is a sink, or makes what is used, or an output or input of the graph."""
         for value in node.outputs:
-            if value.uses:
+            if value.uses or value in self.outputs or value in self.inputs:
                 return True
-        return node in self.sinks or any(v in self.outputs or v in self.inputs for v in node.outputs)
+        return node in self.sinks
 
     def forget_strangers(self) -> None:
         """Forget uses by nodes that outputs and sinks do not reach: those that were made and then not asked for."""

@@ -42,6 +42,11 @@ class Fact(msgspec.Struct, frozen=True, eq=False):
         return is_static(self.shape)
 
     @property
+    def is_empty(self) -> bool:
+        """Whether there are no elements, and of what shape is known."""
+        return self.shape is not None and 0 in self.shape and is_static(self.shape)
+
+    @property
     def elements(self) -> tuple[Dim, ...] | None:
         """The elements of a small integer tensor as dimensions (unknown ones ``UNKNOWN``), or ``None``."""
         if self.dims is not None:

@@ -12,7 +12,8 @@ import math
 import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Self
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 
@@ -116,6 +117,12 @@ class Tensor(ABC):
             yield elements
 
 
+@cache
+def _held_as(given: np.dtype[Any]) -> tuple[ElementType, np.dtype[Any]]:
+    dtype = ElementType.of(given.newbyteorder("<") if given.byteorder == ">" else given)
+    return dtype, dtype.numpy
+
+
 @dataclass(frozen=True, slots=True, eq=False, init=False)
 class InMemory(Tensor):
     """Content held as an array, which the giver must not change any more.
@@ -128,10 +135,9 @@ class InMemory(Tensor):
     shape: Ints
 
     def __init__(self, array: Array) -> None:
-        given = array.dtype
-        dtype = ElementType.of(given.newbyteorder("<") if given.byteorder == ">" else given)
-        array = np.asarray(array, dtype.numpy, order="C")
-        if dtype is ElementType.string and not all(isinstance(text, str) for text in array.flat):
+        dtype, stored = _held_as(array.dtype)
+        array = np.asarray(array, stored, order="C")
+        if stored.hasobject and not all(isinstance(text, str) for text in array.flat):
             raise TypeError("a string tensor holds str only")
         if array.flags.writeable:
             array = array.view()
@@ -409,7 +415,7 @@ class Transposed(Tensor):
 
 def _quiet(numbers: Array) -> None:
     """Give every NaN its one form; the least number is one if any is."""
-    if numbers.size and np.isnan(numbers.min()):
+    if numbers.size and math.isnan(numbers.min()):
         numbers[np.isnan(numbers)] = np.nan
 
 

@@ -57,10 +57,12 @@ def _nothing(node: Node[Op]) -> list[Tensor] | None:
 
     Gather divides by the number of elements.
     """
-    facts = [v.fact for v in node.outputs]
-    if not all(0 in (f.shape or ()) and f.is_static for f in facts) or not node.op.pure or node.op.bodies():
+    for value in node.outputs:
+        if not value.fact.is_empty:
+            return None
+    if not node.op.pure or node.op.bodies():
         return None
-    return [InMemory(np.empty(f.static_shape or (), f.dtype.numpy)) for f in facts]
+    return [InMemory(np.empty(v.fact.static_shape or (), v.fact.dtype.numpy)) for v in node.outputs]
 
 
 def is_quantized(value: Value) -> bool:
