@@ -20,8 +20,8 @@ O = TypeVar("O", bound=Op)  # noqa: E741 - the one letter for an operation
 class Anything(msgspec.Struct, frozen=True, eq=False):
     """Meets every value."""
 
-    def may_be(self, kind: type[Op]) -> bool:
-        """Whether a value that an operation of ``kind`` makes may be met."""
+    def may_be(self, _: type[Op]) -> bool:
+        """Whether a value that an operation of that kind makes may be met."""
         return True
 
     def meet(self, value: Value, bound: Bound) -> list[Bound]:

@@ -85,7 +85,7 @@ class ElementType(StrEnum):
     @classmethod
     def of(cls, dtype: np.dtype[Any] | type[Any]) -> ElementType:
         """The element type of a numpy type; raises ``TypeError`` where the IR has none."""
-        return _of(dtype)
+        return _of(dtype if isinstance(dtype, np.dtype) else np.dtype(dtype))
 
 
 _E = ElementType
@@ -127,8 +127,7 @@ def _numpy(element: ElementType) -> np.dtype[Any]:
 
 
 @cache
-def _of(given: np.dtype[Any] | type[Any]) -> ElementType:
-    dtype = np.dtype(given)
+def _of(dtype: np.dtype[Any]) -> ElementType:
     if dtype.kind in "OSUT":
         return ElementType.string
     for element, code in _NATIVE.items():
