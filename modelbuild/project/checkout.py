@@ -95,10 +95,18 @@ class Checkout:
         ledger = Ledger(self.cache / "ledger")
         self._stamps = Stamps(ledger)
         self._questions = Questions(manifest, self._code)
-        self.reporting = Reporting(manifest, self._stamps, self._memo, self._code, cache=self.cache, output=self.output)
         self.judges = Judges()
         self._builds = Builds(
             self.cache, self._memo, self._code, listener, workers=workers, memory=memory, timeout=timeout
+        )
+        self.reporting = Reporting(
+            manifest,
+            self._stamps,
+            self._memo,
+            self._questions,
+            self._builds,
+            cache=self.cache,
+            output=self.output,
         )
         further = Further(self._builds, self._questions)
         self.sources = Sources(manifest.root, self.cache, self._memo, ledger, further, offline=offline)

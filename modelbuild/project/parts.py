@@ -55,5 +55,5 @@ def decode(note: bytes | None) -> Part | None:
     """None if there is none, or another version wrote it."""
     try:
         return None if note is None else _DECODER.decode(note)
-    except msgspec.ValidationError:
+    except msgspec.DecodeError:
         return None

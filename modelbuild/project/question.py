@@ -42,6 +42,11 @@ class _OfFile(msgspec.Struct, frozen=True, tag="files", tag_field="stage"):
     sha256: Digest
 
 
+class _OfReport(msgspec.Struct, frozen=True, tag="report", tag_field="stage"):
+    environment: Digest
+    said: Digest
+
+
 _ENCODE = msgspec.json.Encoder().encode
 
 
@@ -69,6 +74,10 @@ class Questions:
     def of_file(self, sha256: Digest) -> bytes:
         """Which files a model names whose own file holds that."""
         return _ENCODE(_OfFile(self._environment, sha256))
+
+    def of_report(self, said: Digest) -> bytes:
+        """What a report makes of what is said."""
+        return _ENCODE(_OfReport(self._environment, said))
 
     def _model(self, name: str) -> Digest:
         """Of what the manifest says of a model, wherever it says it."""

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelbuild import digest, disk
-from modelbuild.project import delivery, sealed
+from modelbuild.project import delivery, sealed, shared
 from modelbuild.project.ledger import Ledger
+from modelbuild.project.shared import SharedNote
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -15,13 +16,13 @@ if TYPE_CHECKING:
     from modelbuild.digest import Plain
     from modelbuild.manifest import Manifest, Model, Variant
     from modelbuild.memo import Memo
+    from modelbuild.project.builds import Builds
     from modelbuild.project.entries import Entry, Measured
     from modelbuild.project.parts import Part
+    from modelbuild.project.question import Questions
     from modelbuild.project.stamp import Stamps
     from modelbuild.report.page import Column
-    from modelbuild.stages.key import Code
 
-_CODE = ("modelbuild.project.entries", "modelbuild.project.parts", "modelbuild.project.reporting", "modelbuild.report")
 _SLACK = 100
 
 
@@ -32,14 +33,23 @@ class Reporting:
     """
 
     def __init__(
-        self, manifest: Manifest, stamps: Stamps, memo: Memo, code: Code, *, cache: Path, output: Path
+        self,
+        manifest: Manifest,
+        stamps: Stamps,
+        memo: Memo,
+        questions: Questions,
+        builds: Builds,
+        *,
+        cache: Path,
+        output: Path,
     ) -> None:
         self._manifest = manifest
         self._cache = cache
         self._output = output
         self._stamps = stamps
         self._memo = memo
-        self._code = code
+        self._questions = questions
+        self._builds = builds
         self._ledger = Ledger(cache / "entries")
         self._parts = Ledger(cache / "parts", slack=_SLACK)
         self._rejected: dict[Variant, Measured] = {}
@@ -47,13 +57,13 @@ class Reporting:
     # ---- of one artifact ----
 
     def is_noted(self, variant: Variant) -> bool:
-        return self._ledger.read(delivery.place(variant)) is not None
+        return self._note(variant) is not None
 
     def noted(self, variant: Variant) -> Entry | None:
         """What was noted when this was last made here; whether it still holds, the checkout knows."""
         from modelbuild.project import entries
 
-        note = self._ledger.read(delivery.place(variant))
+        note = self._note(variant)
         return None if note is None else entries.decode(note)
 
     def note(self, variant: Variant, entry: bytes) -> str:
@@ -64,6 +74,9 @@ class Reporting:
     def reject(self, variant: Variant, measured: Measured) -> None:
         """Remember for the next report what was measured of an artifact that exceeds a limit."""
         self._rejected[variant] = measured
+
+    def _note(self, variant: Variant) -> bytes | None:
+        return self._ledger.read(delivery.place(variant))
 
     def forget(self, variant: Variant) -> None:
         self._ledger.forget(delivery.place(variant))
@@ -112,27 +125,21 @@ class Reporting:
         from modelbuild.project import entries, parts
 
         noted = {variant: stamp.entry for variant in asked if (stamp := self._stamps.of(variant)) is not None}
-        said = digest.of_data(
-            {
-                "code": self._code_now(),
-                "columns": [(*column,) for column in columns],
-                "entries": {str(variant): entry for variant, entry in noted.items()},
-                "failures": {
-                    str(variant): (*failures[variant], repr(self._rejected.get(variant)))
-                    for variant in asked
-                    if variant in failures
-                },
-            }
-        )
-        kept = parts.decode(self._parts.read(model.id))
-        if kept is not None and kept.said == said:
-            return kept
-        found = {
-            variant: entry
-            for variant in asked
-            if variant not in failures and (entry := self.noted(variant)) is not None
+        said: Plain = {
+            "columns": [(*column,) for column in columns],
+            "entries": {str(variant): entry for variant, entry in noted.items()},
+            "failures": {
+                str(variant): (*failures[variant], repr(self._rejected.get(variant)))
+                for variant in asked
+                if variant in failures
+            },
         }
-        artifacts = [entry.artifact for entry in found.values()]
+        question = self._questions.of_report(digest.of_data(said))
+        if (kept := self._kept(model, question)) is not None:
+            return kept
+        notes = {variant: note for variant in asked if variant not in failures and (note := self._note(variant))}
+        found = [entry for note in notes.values() if (entry := entries.decode(note)) is not None]
+        artifacts = [entry.artifact for entry in found]
         artifacts += [
             entries.failed(variant, failures[variant], self._rejected.get(variant))
             for variant in asked
@@ -140,12 +147,26 @@ class Reporting:
         ]
         if not artifacts:
             return None
-        sources = [entry.source for entry in found.values()]
-        source = sources[-1] if sources else entries.source_of(model, plan.framework(model), ())
-        part = parts.part(said, model.id, source, artifacts, columns)
-        if all(digest.check_sum(entries.encode(entry)) == noted.get(variant) for variant, entry in found.items()):
+        source = found[-1].source if found else entries.source_of(model, plan.framework(model), ())
+        part = parts.part(digest.of_bytes(question), model.id, source, artifacts, columns)
+        if all(digest.check_sum(note) == noted.get(variant) for variant, note in notes.items()):
             self._parts.write(model.id, parts.encode(part))
+            if len(found) == len(asked):  # what failed is told of here only
+                shared.write(self._builds.store, question, SharedNote(parts.encode(part), {}, 0.0))
         return part
+
+    def _kept(self, model: Model, question: bytes) -> Part | None:
+        """What was made of the very same, here or by anybody who shares the store."""
+        from modelbuild.project import parts
+
+        said = digest.of_bytes(question)
+        kept = parts.decode(self._parts.read(model.id))
+        if kept is None or kept.said != said:
+            known = shared.read(self._builds.store, question)
+            kept = parts.decode(known.note) if known is not None else None
+            if kept is not None and kept.said == said:
+                self._parts.write(model.id, parts.encode(kept))
+        return kept if kept is not None and kept.said == said else None
 
     def _put(self, *contents: bytes) -> list[Path]:
         """Each only if its bytes change."""
@@ -165,16 +186,8 @@ class Reporting:
         files = [self._output / name for name in delivery.REPORTS]
         noted = [(variant, stamp) for variant in self._manifest.variants() if (stamp := self._stamps.of(variant))]
         said = "".join([f"{delivery.place(variant)} {stamp.entry}\n" for variant, stamp in noted])
-        return digest.canonical(
-            {
-                "code": self._code_now(),
-                "entries": digest.of_bytes(said.encode()),
-                "files": [self._memo.of(path, digest.fast_of_file) if path.is_file() else None for path in files],
-            }
-        )
-
-    def _code_now(self) -> list[Plain]:
-        return [self._code.of_module(module) for module in _CODE]
+        seen = [self._memo.of(path, digest.fast_of_file) if path.is_file() else "" for path in files]
+        return digest.canonical([digest.of_bytes(self._questions.of_report(digest.of_bytes(said.encode()))), *seen])
 
     @property
     def _stamp(self) -> Path:

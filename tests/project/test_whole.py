@@ -131,6 +131,24 @@ def test_the_question_names_all_packages_that_stages_do() -> None:
     assert set(PACKAGES) == {name for stage in STAGES for name in stage.versions}
 
 
+def test_the_report_is_put_together_of_what_was_rendered_before(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_all(site)
+    before = site.contents("build")
+    lose_all_but_the_store(site)
+    monkeypatch.setattr("modelbuild.report.page.row", None)
+    monkeypatch.setattr("modelbuild.project.parts.row", None)
+    make_all(site)
+    assert site.contents("build") == before
+
+
+def test_what_failed_is_told_to_nobody_else(site: Site) -> None:
+    with Checkout.open(site.manifest) as checkout:
+        before = set(checkout.store.keys())
+        checkout.reporting.write({first(checkout): ["it broke"]})
+        news = [checkout.store.record(key) for key in set(checkout.store.keys()) - before]
+    assert not [record for record in news if record is not None and record.fields["stage"] == "report"]
+
+
 # ---- further files ----
 
 
