@@ -7,7 +7,7 @@ that is other, stages are asked, and know.
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from modelbuild.fetch import FetchedFile
     from modelbuild.manifest import Manifest, Variant
     from modelbuild.stages.key import Code
+    from modelbuild.targets import Target
 
 PACKAGES = ("ml_dtypes", "msgspec", "nncf", "numkong", "numpy", "onnxruntime", "openvino", "pillow")
 """Those whose versions any stage names."""
@@ -31,7 +32,8 @@ PACKAGES = ("ml_dtypes", "msgspec", "nncf", "numkong", "numpy", "onnxruntime", "
 class _OfArtifact(msgspec.Struct, frozen=True, tag="artifact", tag_field="stage"):
     environment: Digest
     model: Digest
-    variant: str
+    target: str
+    precision: str
     machine: str
     proved: bool
     files: list[tuple[str, Digest]]
@@ -50,6 +52,11 @@ class _OfReport(msgspec.Struct, frozen=True, tag="report", tag_field="stage"):
 _ENCODE = msgspec.json.Encoder().encode
 
 
+@cache
+def _said(target: Target) -> str:
+    return repr(target)
+
+
 class Questions:
     """Each is JSON, and its sha256 a key like those of stages."""
 
@@ -64,7 +71,8 @@ class Questions:
             _OfArtifact(
                 self._environment,
                 self._model(variant.model),
-                repr(variant),
+                _said(variant.target),
+                variant.precision,
                 machine(variant.target.device) if variant.target.compiled else "",
                 proved,
                 [(file.name, file.sha256) for file in files],

@@ -121,9 +121,6 @@ class Reporting:
         failures: Mapping[Variant, Sequence[str]],
     ) -> Part | None:
         """What a model gives to the report; None if nothing is known of it."""
-        from modelbuild import plan
-        from modelbuild.project import entries, parts
-
         noted = {variant: stamp.entry for variant in asked if (stamp := self._stamps.of(variant)) is not None}
         said: Plain = {
             "columns": [(*column,) for column in columns],
@@ -137,6 +134,9 @@ class Reporting:
         question = self._questions.of_report(digest.of_data(said))
         if (kept := self._kept(model, question)) is not None:
             return kept
+        from modelbuild import plan
+        from modelbuild.project import entries, parts
+
         notes = {variant: note for variant in asked if variant not in failures and (note := self._note(variant))}
         found = [entry for note in notes.values() if (entry := entries.decode(note)) is not None]
         artifacts = [entry.artifact for entry in found]

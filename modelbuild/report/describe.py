@@ -17,7 +17,8 @@ from modelbuild.graph import Graph
 from modelbuild.ir import read as ir
 from modelbuild.passes.fit import SPELLINGS, refused
 from modelbuild.passes.pipeline import optimize
-from modelbuild.report.summary import Natural, Port, Summary, is_learned, summarize
+from modelbuild.report.counting import is_learned, summarize
+from modelbuild.report.summary import Natural, Port, Summary
 from modelbuild.rewrite import Trace
 from modelbuild.targets import Target
 from modelbuild.tensor.shape import show_shape

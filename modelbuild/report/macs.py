@@ -13,10 +13,8 @@ from modelbuild import ops
 from modelbuild.graph import Graph, Node, Op
 from modelbuild.ops.matmul import Equation
 from modelbuild.ops.recurrent import GRUCell, GRUSequence, LSTMCell, LSTMSequence, RNNCell, RNNSequence
+from modelbuild.report.summary import UNKNOWN_EXTENT
 from modelbuild.tensor.shape import Dim, Expr, Extreme, Quotient, Shape, Symbol
-
-UNKNOWN_EXTENT = "?"
-"""Stands among the assumptions for dimensions and iterations that have no name."""
 
 _SOME_LIMIT = 1 << 31  # a trip count beyond is no count, but a loop that ends by its condition
 

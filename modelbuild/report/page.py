@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from modelbuild.report.choice import choices
 from modelbuild.report.comparison import comparison
 from modelbuild.report.figures import amount, difference, plural, seconds, size
-from modelbuild.report.macs import UNKNOWN_EXTENT
 from modelbuild.report.markup import Markup, element, markup
+from modelbuild.report.summary import UNKNOWN_EXTENT
 
 if TYPE_CHECKING:
     from modelbuild.report.document import Artifact, Choice, Report, Source

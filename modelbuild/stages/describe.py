@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from modelbuild.report.summary import summarize
+from modelbuild.report.counting import summarize
 from modelbuild.stages.graphs import GRAPH_CODE, NUMBERS, read_graph
 from modelbuild.stages.inputs import Inputs
 from modelbuild.stages.names import SUMMARY
@@ -12,7 +12,11 @@ from modelbuild.stages.outputs import Outputs
 from modelbuild.stages.stage import Params, stage
 
 
-@stage("describe", code=(*GRAPH_CODE, "modelbuild.report.macs", "modelbuild.report.summary"), versions=NUMBERS)
+@stage(
+    "describe",
+    code=(*GRAPH_CODE, "modelbuild.report.counting", "modelbuild.report.macs", "modelbuild.report.summary"),
+    versions=NUMBERS,
+)
 def describe(inputs: Inputs, params: Params, out: Outputs) -> None:  # noqa: ARG001 - a stage takes them
     """Gives the graph's summary as JSON."""
     out.write(SUMMARY, msgspec.json.encode(summarize(read_graph(inputs)), order="sorted"))

@@ -3,7 +3,8 @@ from __future__ import annotations
 import msgspec
 
 from modelbuild.graph.text import parse
-from modelbuild.report.summary import Port, Summary, summarize
+from modelbuild.report.counting import summarize
+from modelbuild.report.summary import Port, Summary
 
 GRAPH = """graph(%x: f32[N,3], %on: boolean[]) {
   input %x ; layout="[N,C]"
