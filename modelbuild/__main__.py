@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 
 
 def main() -> None:
+    # The threads that numpy has for products of matrices have nothing to do here, and spin for 40 ms a process.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from modelbuild.cli import run
 
     code = run(sys.argv[1:])
