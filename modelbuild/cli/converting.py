@@ -173,7 +173,9 @@ class _Conversion:
 
     @property
     def name(self) -> str:
-        name: str = self.model.stem if self.given["model_name"] is None else self.given["model_name"]
+        name: str | None = self.given["model_name"]
+        if name is None:
+            return self.model.stem
         if not name or Path(name).name != name:
             raise UsageError(f"--model_name {name!r} is no name of a file")
         return name

@@ -41,9 +41,10 @@ def list_command(selectors: tuple[str, ...], as_json: bool, manifest: Path) -> N
 def check_command(manifest: Path) -> None:
     """Say all that is wrong with the manifest."""
     from modelbuild.manifest import load
+    from modelbuild.report.figures import plural
 
     loaded = load(manifest)
-    click.echo(f"{manifest}: {len(loaded.models)} models, {len(loaded.variants())} artifacts")
+    click.echo(f"{manifest}: {plural(len(loaded.models), 'model')}, {plural(len(loaded.variants()), 'artifact')}")
 
 
 @click.command("init")

@@ -91,7 +91,10 @@ class Written:
         names = inputs()
         if self.named or len(self.in_order) != len(names):
             shown = ", ".join(map(repr, names)) or "none"
-            raise UsageError(f"{option}: {len(self.in_order)} entries without a name; the inputs are {shown}")
+            raise UsageError(
+                f"{option}: found {len(self.in_order)} without a name, expected one for each input, in this order: "
+                f"{shown}; or write a name before each"
+            )
         return dict(zip(names, self.in_order, strict=True))
 
 

@@ -184,7 +184,9 @@ class Reader:
             return self._mismatch(node, _expected(kind, meta))
         values = {str(value): value for value in kind.values}
         if node.text not in values:
-            return self._problem(node, f"{quote(node.text)} is not known here{did_you_mean(node.text, values)}")
+            # What is near among numbers is not near as a word.
+            known = f" (there is {', '.join(map(str, kind.values))})" if numbers else did_you_mean(node.text, values)
+            return self._problem(node, f"{quote(node.text)} is not known here{known}")
         return values[node.text]
 
     def _int(self, node: Node, kind: inspect.IntType, meta: inspect.Metadata) -> Any:

@@ -191,7 +191,7 @@ def test_an_option_that_is_not_taken_says_what_to_do(capsys: Capture, option: st
         ("--mean_values", "(1,2", "a bracket is open"),
         ("--mean_values", "(1,2,x)", "'x' is no number"),
         ("--mean_values", "image(1),image(2)", "'image' is given twice"),
-        ("--mean_values", "(1),(2)", "2 entries without a name; the inputs are 'image'"),
+        ("--mean_values", "(1),(2)", "found 2 without a name, expected one for each input, in this order: 'image'; or"),
         ("--mean_values", "image", "a list in brackets is expected"),
         ("--scale", "0", "cannot be divided by zero"),
         ("--input", "image[1]{f32", "a bracket is open"),

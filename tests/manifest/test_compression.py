@@ -32,7 +32,7 @@ def test_layers_are_kept_by_name_and_type_in_fp16_unless_it_is_said(tmp_path: Pa
 @pytest.mark.parametrize(
     ("said", "complaint"),
     [
-        ("weights: {int4: {group_size: 100}}", "'100' is not known here (there is -1, 1024, 128,"),
+        ("weights: {int4: {group_size: 100}}", "'100' is not known here (there is -1, 16, 32, 64,"),
         ("weights: {int4: {ratio: 1.5}}", "expected a number from 0 to 1"),
         ("weights: {int8: {mode: symm}}", "'symm' is not known here (did you mean 'sym'?)"),
         ("weights: {int8: {group_size: 64}}", "unknown key 'group_size' in the int8"),
