@@ -122,6 +122,8 @@ BY_DEFINITION = [
         [octets(3, 4).astype(np.int32).sum(1, dtype=np.int32)],
     ),
     (Use("BiasDropout", MICROSOFT, {"x": X, "bias": data(8), "residual": Y}), [X + data(8) + Y]),
+    (Use("BitmaskBiasDropout", MICROSOFT, {"x": X, "bias": data(8), "residual": Y}), [X + data(8) + Y]),
+    (Use("TorchEmbedding", MICROSOFT, {"w": data(5, 3), "i": np.array([[4, 0]], np.int64)}), [data(5, 3)[[[4, 0]]]]),
     (Use("BitmaskDropout", MICROSOFT, {"x": X}), [X]),
 ]  # fmt: skip
 

@@ -44,6 +44,8 @@ FAMILIES: Final = (
     "microsoft_crops",
     "microsoft_decoder_attention",
     "microsoft_linear_attention",
+    "microsoft_branches",
+    "microsoft_packed_layers",
     "qlinear",
     "signal",
     "detection",

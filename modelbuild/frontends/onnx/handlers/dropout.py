@@ -62,6 +62,15 @@ def bitmask_dropout(
     return dropout_12(build, data, ratio, training_mode, seed=seed)[0]
 
 
+@onnx.op("BitmaskBiasDropout", domain=MICROSOFT)
+def bitmask_bias_dropout(
+    build: Build, data: Value, bias: Value, residual: Value | None = None, ratio: Value | None = None,
+    training_mode: Value | None = None, *, seed: int | None = None,
+) -> Value:  # fmt: skip
+    y = bitmask_dropout(build, build(ops.Add(), data, bias), ratio, training_mode, seed=seed)
+    return y if residual is None else build(ops.Add(), y, residual)
+
+
 @onnx.op("BiasDropout", domain=MICROSOFT)
 def bias_dropout(
     build: Build, data: Value, bias: Value, residual: Value | None = None, ratio: Value | None = None,

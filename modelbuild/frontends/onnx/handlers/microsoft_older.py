@@ -42,6 +42,15 @@ def expand_dims(build: Build, x: Value, axis: Value) -> Value:
     return build(ops.Unsqueeze(), x, build(ops.Reshape(), axis, build.ints(-1)))
 
 
+@onnx.op("TorchEmbedding", domain=MICROSOFT)
+def torch_embedding(
+    build: Build, weight: Value, indices: Value, padding_idx: Value | None = None,
+    scale_grad_by_freq: Value | None = None,
+) -> Value:  # fmt: skip
+    """What is padding, and how gradients are scaled, matters while a model is trained."""
+    return build(ops.Gather(), weight, indices, build.scalar(0))
+
+
 @onnx.op("TransposeMatMul", domain=MICROSOFT)
 def transpose_matmul(
     build: Build, a: Value, b: Value, *,

@@ -159,7 +159,7 @@ def skip_layer_normalization(
 @onnx.op("SkipSimplifiedLayerNormalization", domain=MICROSOFT)
 def skip_simplified_layer_normalization(
     build: Build, x: Value, skip: Value, gamma: Value, bias: Value | None = None, *, epsilon: float = 1e-12,
-) -> tuple[Value | None, ...]:  # fmt: skip
+) -> tuple[Value, None, None, Value]:  # fmt: skip
     total = _sum(build, (x, skip, bias))
     y = build(ops.Multiply(), _rms(build, total, -1, epsilon, SINGLE)[0], gamma)
     return y, None, None, total
