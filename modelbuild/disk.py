@@ -102,6 +102,12 @@ def _is_at(path: Path, descriptor: int) -> bool:
     return (named.st_dev, named.st_ino) == (opened.st_dev, opened.st_ino)
 
 
+def make_folder(path: Path) -> None:
+    """Have a folder there. Mostly it is, and looking costs less than being refused."""
+    if not path.is_dir():
+        path.mkdir(parents=True, exist_ok=True)
+
+
 def replace(path: Path, data: bytes, *, drafts: Path, synced: bool = True) -> None:
     """Write a whole file or nothing. ``drafts`` is a folder of the same file system."""
     with drafted(path, drafts=drafts, synced=synced) as file:
@@ -111,8 +117,7 @@ def replace(path: Path, data: bytes, *, drafts: Path, synced: bool = True) -> No
 @contextmanager
 def drafted(path: Path, *, drafts: Path | None = None, synced: bool = True) -> Iterator[IO[bytes]]:
     """A file to write to, which becomes ``path`` when the block ends well and is gone when it does not."""
-    if not path.parent.is_dir():
-        path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     descriptor, name = tempfile.mkstemp(dir=drafts or path.parent, prefix=".draft-")
     draft = Path(name)
     try:

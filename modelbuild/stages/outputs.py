@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
+from modelbuild import disk
 from modelbuild.errors import Bug
 from modelbuild.store import Blob, Kind, Output, Store
 from modelbuild.store.record import Tally, blob_of_bytes
@@ -80,7 +82,7 @@ class Outputs:
         if name.startswith("/") or ".." in name.split("/"):
             raise Bug(f"output {name!r} leaves the folder")
         path = self._folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
+        disk.make_folder(path.parent)
         self._kinds[name] = kind
         return path
 
@@ -125,10 +127,10 @@ class Outputs:
 
     def taken(self) -> tuple[dict[str, Output], tuple[Blob, ...]]:
         """Move everything into the store: the outputs by name, the references in order."""
-        stray = {path.relative_to(self._folder).as_posix() for path in self._folder.rglob("*") if path.is_file()}
-        stray -= self._kinds.keys()
-        if stray:
-            raise Bug(f"files that are no output: {', '.join(sorted(stray))}")
+        below = f"{self._folder}/"
+        written = {f"{at}/{name}".removeprefix(below) for at, _, names in os.walk(self._folder) for name in names}
+        if stray := sorted(written - self._kinds.keys()):
+            raise Bug(f"files that are no output: {', '.join(stray)}")
         outputs = {
             name: Output(self._store.take(self._folder / name, self._counted.get(name)), kind)
             for name, kind in sorted(self._kinds.items())

@@ -133,7 +133,10 @@ class LocalStore:
                 raise
             raise StoreError(disk.refusal(error, self.home, "the cache")) from error  # no draft's name helps anybody
         finally:
-            shutil.rmtree(folder, ignore_errors=True)  # what a full disk leaves behind is swept by the next process
+            try:
+                folder.rmdir()
+            except OSError:  # something is left in it
+                shutil.rmtree(folder, ignore_errors=True)  # what a full disk leaves is swept by the next process
 
     def take(self, draft: Path, blob: Blob | None = None) -> Blob:
         with disk.explained(draft):
@@ -142,7 +145,7 @@ class LocalStore:
             draft.chmod(0o444)
             if counted.size >= _WORTH_SYNCING:
                 disk.sync(draft)
-            target.parent.mkdir(parents=True, exist_ok=True)
+            disk.make_folder(target.parent)
             draft.replace(target)  # also over one that is there: it may be damaged, this one is not
         return counted
 

@@ -9,6 +9,8 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from modelbuild import disk
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -45,8 +47,7 @@ def folder_held(folder: Path, patience: float) -> Iterator[bool]:
 
 def acquire(path: Path, patience: float) -> int | None:
     """The open, locked file; None if it stays somebody else's, or if this file system knows no locks."""
-    if not path.parent.is_dir():
-        path.parent.mkdir(parents=True, exist_ok=True)
+    disk.make_folder(path.parent)
     return _locked(path, patience, os.O_RDWR | os.O_CREAT)
 
 
