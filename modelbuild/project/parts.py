@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import msgspec
 
 from modelbuild.report.document import Artifact, Source
-from modelbuild.report.markup import Markup
 from modelbuild.report.page import Column, Facts, row
 from modelbuild.report.text import Lines
 
@@ -25,10 +24,6 @@ class Part(msgspec.Struct, frozen=True):
     @property
     def lines(self) -> Lines:
         return Lines(self.artifacts.encode(), self.choices.encode(), self.source.encode())
-
-    @property
-    def markup(self) -> Markup:
-        return Markup(self.row)
 
 
 _DECODER = msgspec.json.Decoder(Part)

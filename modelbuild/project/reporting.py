@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from modelbuild.project.parts import Part
     from modelbuild.project.question import Questions
     from modelbuild.project.stamp import Stamps
-    from modelbuild.report.page import Column
+    from modelbuild.report.page import Column, Facts
+    from modelbuild.report.text import Lines
 
 _SLACK = 100
 
@@ -97,12 +98,16 @@ class Reporting:
         asked: dict[str, list[Variant]] = {}
         for variant in there:
             asked.setdefault(variant.model, []).append(variant)
-        found = [self._part(self._manifest.models[name], asked[name], columns, failures) for name in sorted(asked)]
-        parts = [part for part in found if part is not None]
-        written = self._put(
-            joined([part.lines for part in parts]),
-            framed([part.markup for part in parts], [part.facts for part in parts], columns).encode(),
-        )
+        lines: list[Lines] = []
+        rows: list[bytes] = []
+        facts: list[Facts] = []
+        for name in sorted(asked):
+            part = self._part(self._manifest.models[name], asked[name], columns, failures)
+            if part is not None:  # of which nothing else is kept: thousands are as big as all the rest
+                lines.append(part.lines)
+                rows.append(part.row.encode())
+                facts.append(part.facts)
+        written = self._put(list(joined(lines)), list(framed(rows, facts, columns)))
         sealed.write(self._stamp, b"failed" if failures else self._state())
         return written
 
@@ -168,16 +173,16 @@ class Reporting:
                 self._parts.write(model.id, parts.encode(kept))
         return kept if kept is not None and kept.said == said else None
 
-    def _put(self, *contents: bytes) -> list[Path]:
-        """Each only if its bytes change."""
+    def _put(self, *contents: Sequence[bytes]) -> list[Path]:
+        """Each, in pieces, only if its bytes change."""
         written: list[Path] = []
-        for name, data in zip(delivery.REPORTS, contents, strict=True):
+        for name, pieces in zip(delivery.REPORTS, contents, strict=True):
             path = self._output / name
             with disk.explained(path):
-                if path.is_symlink() or not path.is_file() or path.read_bytes() != data:
-                    self._output.mkdir(parents=True, exist_ok=True)
+                if not _holds(path, pieces):
                     # Not synced: what a power cut spoils is seen by the next comparison, and written again.
-                    disk.replace(path, data, drafts=self._output, synced=False)
+                    with disk.drafted(path, synced=False) as file:
+                        file.writelines(pieces)
                     written.append(path)
         return written
 
@@ -192,3 +197,11 @@ class Reporting:
     @property
     def _stamp(self) -> Path:
         return self._cache / "report.json"
+
+
+def _holds(path: Path, pieces: Sequence[bytes]) -> bool:
+    """Whether a regular file is there with these bytes."""
+    if path.is_symlink() or not path.is_file() or path.stat().st_size != sum(map(len, pieces)):
+        return False
+    with path.open("rb") as file:
+        return all(file.read(len(piece)) == piece for piece in pieces)

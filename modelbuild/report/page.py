@@ -22,6 +22,7 @@ _MOST_BARS: Final = 12
 _DELTA: Final = "worst difference from the source model, as a part of the largest number of that output"
 _CHOSEN: Final = "the smallest within the tolerance"
 _HERE: Final = Path(__file__).parent
+_ROWS: Final = Markup("<!--rows-->")
 
 
 class Column(NamedTuple):
@@ -59,8 +60,8 @@ def page(report: Report) -> str:
     by_model: dict[str, list[Artifact]] = {name: [] for name in report.sources}
     for artifact in report.artifacts:
         by_model[artifact.model].append(artifact)
-    rows = [row(name, report.sources[name], artifacts, columns) for name, artifacts in by_model.items()]
-    return framed(rows, [Facts.of(artifacts) for artifacts in by_model.values()], columns)
+    rows = [row(name, report.sources[name], artifacts, columns).encode() for name, artifacts in by_model.items()]
+    return b"".join(framed(rows, [Facts.of(artifacts) for artifacts in by_model.values()], columns)).decode()
 
 
 def row(model: str, source: Source, artifacts: Iterable[Artifact], columns: Sequence[Column]) -> Markup:
@@ -69,8 +70,19 @@ def row(model: str, source: Source, artifacts: Iterable[Artifact], columns: Sequ
     return _model(model, source, [by_column.get(column) for column in columns])
 
 
-def framed(rows: Sequence[Markup], facts: Iterable[Facts], columns: Sequence[Column]) -> str:
-    """The page of ``rows``, a row a model, a column a target and precision."""
+def framed(rows: Iterable[bytes], facts: Iterable[Facts], columns: Sequence[Column]) -> Iterator[bytes]:
+    """The page of ``rows``, a row a model, a column a target and precision; in pieces, because of thousands it is long.
+
+    Rows come as bytes: as text, one character that is not Latin has each of them take twice the room.
+    """
+    before, _, after = _frame(list(facts), columns).partition(_ROWS)
+    yield before.encode()
+    yield from rows
+    yield after.encode()
+
+
+def _frame(facts: Sequence[Facts], columns: Sequence[Column]) -> str:
+    """A page with `_ROWS` in the place of rows."""
     style, script = (Markup((_HERE / name).read_text(encoding="utf-8")) for name in ("page.css", "page.js"))
     # Names come from other people's files. They are escaped; should one slip through, it still cannot run or load.
     policy = f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'"
@@ -83,9 +95,9 @@ def framed(rows: Sequence[Markup], facts: Iterable[Facts], columns: Sequence[Col
         element("title", "Models built"),
         element("style", style),
     )
-    table = element("table", _heads(columns), rows, id="matrix")
+    table = element("table", _heads(columns), _ROWS, id="matrix")
     matrix = element("main", element("div", table, class_="scroll", tabindex=0, role="region", aria_label="All models"))
-    body = element("body", _header(list(facts)), matrix, element("script", script))
+    body = element("body", _header(facts), matrix, element("script", script))
     return f"<!doctype html>\n{element('html', head, body, lang='en')}\n"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -49,20 +49,32 @@ def encode(report: Report) -> bytes:
     by_model: dict[str, list[Artifact]] = {name: [] for name in report.sources}
     for artifact in report.artifacts:
         by_model[artifact.model].append(artifact)
-    return joined([Lines.of(name, report.sources[name], artifacts) for name, artifacts in by_model.items()])
+    lines = [Lines.of(name, report.sources[name], artifacts) for name, artifacts in by_model.items()]
+    return b"".join(joined(lines))
 
 
-def joined(models: Sequence[Lines]) -> bytes:
-    """The text of a report of ``models``, in the order of their names."""
-    artifacts = b",\n".join([lines.artifacts for lines in models if lines.artifacts])
-    sources = b",\n".join([lines.source for lines in models])
-    chosen = b",\n".join([lines.choices for lines in models if lines.choices])
-    return b'{\n  "artifacts": %s,\n  "choices": %s,\n  "format": %d,\n  "sources": %s\n}\n' % (
-        b"[\n%s\n  ]" % artifacts if artifacts else b"[]",
-        b"[\n%s\n  ]" % chosen if chosen else b"[]",
-        FORMAT,
-        b"{\n%s\n  }" % sources if sources else b"{}",
-    )
+def joined(models: Sequence[Lines]) -> Iterator[bytes]:
+    """The text of a report of ``models``, in the order of their names; in pieces, because of thousands it is long."""
+    yield b'{\n  "artifacts": '
+    yield from _within(b"[]", [lines.artifacts for lines in models])
+    yield b',\n  "choices": '
+    yield from _within(b"[]", [lines.choices for lines in models])
+    yield b',\n  "format": %d,\n  "sources": ' % FORMAT
+    yield from _within(b"{}", [lines.source for lines in models])
+    yield b"\n}\n"
+
+
+def _within(brackets: bytes, lines: Iterable[bytes]) -> Iterator[bytes]:
+    found = [line for line in lines if line]
+    if not found:
+        yield brackets
+        return
+    before = b"%c\n" % brackets[0]
+    for line in found:
+        yield before
+        yield line
+        before = b",\n"
+    yield b"\n  %c" % brackets[1]
 
 
 def _listed(said: Iterable[Struct]) -> bytes:
