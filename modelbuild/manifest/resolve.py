@@ -308,8 +308,8 @@ def _calibration(model: Model) -> Iterator[tuple[Path, str]]:
     if calibrated and model.calibration is None:
         yield (
             ("precisions",),
-            f"{' and '.join(calibrated)} quantise activations: say with 'calibration' on which data their ranges are "
-            "to be measured",
+            f"activations are quantised for {' and '.join(calibrated)}: say with 'calibration' on which data their "
+            "ranges are to be measured",
         )
     if model.calibration is not None and not calibrated:
         asked = " and ".join(model.precisions)

@@ -55,12 +55,12 @@ def fit(graph: Graph, limits: Limits, trace: Trace) -> None:
 
 
 def unfit(limits: Limits, refusals: Sequence[Refusal]) -> BuildError:
-    """The error that tells ``refusals``: the first in its message, all of them and the ways out in its notes."""
+    """The error that tells ``refusals``: the first in its message, the others and the ways out in its notes."""
     more = f", and {len(refusals) - 1} more" if len(refusals) > 1 else ""
     since = f" of release {limits.runtime}" if limits.runtime else ""
     who = f"{limits.device}{since} does not take the model" if limits.device else "shapes are to be static"
     error = BuildError(f"{who}: {refusals[0]}{more}")
-    for refusal in refusals:
+    for refusal in refusals[1:]:
         error.add_note(str(refusal))
     for way in dict.fromkeys(refusal.help for refusal in refusals):
         error.add_note(f"what helps: {way}")

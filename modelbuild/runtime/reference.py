@@ -21,7 +21,8 @@ _TYPES: Final = {
     "int8": _E.i8, "int16": _E.i16, "int32": _E.i32, "int64": _E.i64,
     "uint8": _E.u8, "uint16": _E.u16, "uint32": _E.u32, "uint64": _E.u64,
 }  # fmt: skip
-_ERRORS_ONLY = 3
+_FATAL = 4
+"""What onnxruntime may say itself: an error is raised too, and told once."""
 
 
 class Reference:
@@ -33,7 +34,7 @@ class Reference:
         except ImportError as error:
             raise EnvironmentTrouble("onnxruntime is not installed: pip install 'modelbuild[prove]'") from error
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = _ERRORS_ONLY
+        options.log_severity_level = _FATAL
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         self._path = path
         try:

@@ -121,7 +121,6 @@ def test_all_is_told_at_once_with_what_would_help() -> None:
     ) as caught:
         fit(parse(unary("Erf", "N,3")), limits, Trace())
     assert caught.value.notes == [
-        "input x: its shape [N,3] is open, static ones are needed",
         "Erf 'y': Erf is none of the operators that it takes",
         "what helps: give a shape to the input(s) x",
         "what helps: device: HETERO:XPU,CPU, or another target, or 'exclude' this one",
