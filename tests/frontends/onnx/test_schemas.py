@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import math
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from modelbuild.frontends.handlers import Handler, Signature
 from modelbuild.frontends.onnx import handlers as families
 from modelbuild.frontends.onnx.handlers import FAMILIES
 from modelbuild.frontends.onnx.registry import onnx as table
+
+MICROSOFT = "com.microsoft"
 
 OLDEST = 6
 """Operator sets before this one are not read."""
@@ -93,6 +96,27 @@ def check_default(name: str, declared: Any, parameter: inspect.Parameter, *, alo
 
 def _text(value: Any) -> Any:
     return value.decode() if isinstance(value, bytes) else value
+
+
+OFFICIAL_ALONE = {"SimplifiedLayerNormalization"}
+"""What is written in onnxruntime's domain, and onnxruntime has in ONNX's only."""
+
+
+@cache
+def of_onnxruntime() -> dict[str, Any]:
+    from onnxruntime.capi.onnxruntime_pybind11_state import get_all_operator_schema
+
+    return {s.name: s for s in get_all_operator_schema() if s.domain == MICROSOFT}
+
+
+@pytest.mark.parametrize(
+    ("name", "handler"), [(n, h) for domain, n, _, h in table if domain == MICROSOFT and n not in OFFICIAL_ALONE]
+)
+def test_signature_is_the_schema_of_onnxruntime(name: str, handler: Handler) -> None:
+    schema, signature = of_onnxruntime()[name], Signature.of(handler)
+    assert (signature.least, signature.most or schema.max_input) == (schema.min_input, schema.max_input)
+    assert set(signature.attributes) == set(schema.attributes)
+    assert signature.required == {n for n, attribute in schema.attributes.items() if attribute.required}
 
 
 def test_no_version_of_a_known_operator_is_forgotten() -> None:

@@ -132,7 +132,7 @@ def moe(
 @onnx.op("QMoE", domain=MICROSOFT)
 def qmoe(
     build: Build, x: Value, router_probs: Value, fc1: Value, fc1_scales: Value | None, fc1_bias: Value | None,
-    fc2: Value, fc2_scales: Value | None, fc2_bias: Value | None = None, fc3: Value | None = None,
+    fc2: Value, fc2_scales: Value | None = None, fc2_bias: Value | None = None, fc3: Value | None = None,
     fc3_scales: Value | None = None, fc3_bias: Value | None = None, fc1_zero_points: Value | None = None,
     fc2_zero_points: Value | None = None, fc3_zero_points: Value | None = None, router_weights: Value | None = None,
     fc1_global_scale: Value | None = None, fc2_global_scale: Value | None = None, fc1_act_scale: Value | None = None,

@@ -13,6 +13,7 @@ import numpy as np
 
 from modelbuild import ops
 from modelbuild.frontends.handlers import Build
+from modelbuild.frontends.onnx.handlers.activation import MICROSOFT
 from modelbuild.frontends.onnx.handlers.convert import type_named
 from modelbuild.frontends.onnx.registry import onnx
 from modelbuild.frontends.onnx.shapes import as_list, as_scalar, converted, from_front
@@ -133,6 +134,25 @@ def dft_20(
         return _dft_of_runtime(build, x, dft_length, where, inverse=bool(inverse), onesided=False)
     at = -2 if axis is None else build.known_int(axis, "its axis")
     return _dft(build, x, dft_length, at, inverse=bool(inverse), onesided=bool(onesided))
+
+
+@onnx.op("Rfft", domain=MICROSOFT)
+def rfft(build: Build, x: Value, *, normalized: int = 0, onesided: int = 1, signal_ndim: int = 1) -> Value:
+    """Of real numbers along the last axis; those of the spectrum are pairs along one more."""
+    _refuse_other_forms(build, normalized, onesided, signal_ndim)
+    pairs = build(ops.Unsqueeze(), x, build.ints(-1))
+    return _dft(build, pairs, None, -2, inverse=False, onesided=True)
+
+
+@onnx.op("Irfft", domain=MICROSOFT)
+def irfft(build: Build, x: Value, *, normalized: int = 0, onesided: int = 1, signal_ndim: int) -> Value:
+    _refuse_other_forms(build, normalized, onesided, signal_ndim)
+    return build(ops.Squeeze(), _dft(build, x, None, -2, inverse=True, onesided=True), build.ints(-1))
+
+
+def _refuse_other_forms(build: Build, normalized: int, onesided: int, signal_ndim: int) -> None:
+    if normalized or not onesided or signal_ndim != 1:
+        raise build.refuse("its signal has several axes, is normalised, or keeps both halves of its spectrum")
 
 
 def _dft(build: Build, x: Value, length: Value | None, axis: int, *, inverse: bool, onesided: bool) -> Value:
