@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple, TypeAlias
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeAlias
 
 from modelbuild.graph.graph import Graph, Node, Value
 from modelbuild.graph.op import Op
@@ -44,15 +44,6 @@ def _tree(name: str, value: bool | float | str | Info, indent: str) -> Iterator[
         yield f"{indent}<{name} />\n"
 
 
-class _Source(NamedTuple):
-    """Where a value comes from, and what ports say of it."""
-
-    layer: int
-    port: int
-    precision: str
-    dims: str
-
-
 class _Layers:
     """The layers and edges of a graph or body: Parameters first, Results last.
 
@@ -63,8 +54,10 @@ class _Layers:
         self._graph = graph
         self._weights = weights
         self._indent = indent
+        self._port_tag = f'{indent}\t\t\t<port id="'
         self._names = Names()
-        self._sources: dict[Value, _Source] = {}
+        self._sources: dict[Value, tuple[int, int, str, str]] = {}
+        """The layer and port that give a value, and what ports say of its type."""
         self._edges: list[tuple[int, int, int, int]] = []
         self._kinds: dict[Op, str] = {}
         self._types: dict[tuple[ElementType, Shape | None], tuple[str, str]] = {}
@@ -78,10 +71,12 @@ class _Layers:
         for number, value in enumerate(self._graph.outputs, start=len(nodes)):
             yield self._result(number, value)
         yield f"{indent}</layers>\n{indent}<edges>\n"
-        for source, port, target, index in sorted(self._edges):
-            yield (
+        yield "".join(
+            [
                 f'{indent}\t<edge from-layer="{source}" from-port="{port}" to-layer="{target}" to-port="{index}" />\n'
-            )
+                for source, port, target, index in sorted(self._edges)
+            ]
+        )
         yield f"{indent}</edges>\n"
 
     def _layer(self, number: int, node: Node[Op]) -> str:
@@ -92,9 +87,8 @@ class _Layers:
             self._kind(node, tied),
         ]
         if inputs:
-            sources = [self._sources[value] for value in inputs]
-            parts.append(self._side("input", [self._port(i, source) for i, source in enumerate(sources)]))
-            self._edges += [(source.layer, source.port, number, i) for i, source in enumerate(sources)]
+            ports = [self._input(number, port, value) for port, value in enumerate(inputs)]
+            parts.append(self._side("input", ports))
         if node.outputs:
             ports = [self._output(number, port, value) for port, value in enumerate(node.outputs, start=len(inputs))]
             if isinstance(node.op, Parameter) and node.op.layout:
@@ -113,15 +107,14 @@ class _Layers:
             yield f"{indent}\t<rt_info />\n{indent}</{name}>\n"
 
     def _result(self, number: int, value: Value) -> str:
-        source = self._sources[value]
-        self._edges.append((source.layer, source.port, number, 0))
+        port = self._input(number, 0, value)
         name = quote(
             self._names.unique(f"{value.names[0] if value.names else value.producer.op.ir_type()}/sink_port_0")
         )
         known = f' output_names="{tensor_names(value.names)}"' if value.names else ""
         return (
             f'{self._indent}\t<layer id="{number}" name="{name}" type="Result" version="opset1"{known}>\n'
-            f"{self._side('input', [self._port(0, source)])}{self._indent}\t</layer>\n"
+            f"{self._side('input', [port])}{self._indent}\t</layer>\n"
         )
 
     def _kind(self, node: Node[Op], tied: Wiring | None) -> str:
@@ -143,11 +136,14 @@ class _Layers:
             found = self._kinds[op] = self._opening(op, attribute_text(op), marks(op))
         return found
 
-    def _opening(self, op: Op, data: str = "", marked: Iterable[str] = (), lines: Iterable[str] = ()) -> str:
+    def _opening(self, op: Op, data: str = "", marked: Sequence[str] = (), lines: Sequence[str] = ()) -> str:
         indent = f"{self._indent}\t\t"
-        parts = [f' type="{op.ir_type()}" version="{op.version}">\n']
+        opening = f' type="{op.ir_type()}" version="{op.version}">\n'
         if data:
-            parts.append(f"{indent}<data{data} />\n")
+            opening += f"{indent}<data{data} />\n"
+        if not marked and not lines:
+            return opening
+        parts = [opening]
         if marked:
             attributes = [f'{indent}\t<attribute name="{mark}" version="0" />\n' for mark in marked]
             parts += [f"{indent}<rt_info>\n", *attributes, f"{indent}</rt_info>\n"]
@@ -163,11 +159,16 @@ class _Layers:
         type_ = self._types.get((fact.dtype, fact.shape))
         if type_ is None:
             type_ = self._types[fact.dtype, fact.shape] = self._type(fact.dtype, fact.shape)
-        source = self._sources[value] = _Source(layer, port, *type_)
-        return self._port(port, source, f' names="{tensor_names(value.names)}"' if value.names else "")
+        self._sources[value] = layer, port, *type_
+        precision, dims = type_
+        names = f' names="{tensor_names(value.names)}"' if value.names else ""
+        return f'{self._port_tag}{port}"{precision}{names}{dims}'
 
-    def _port(self, index: int, source: _Source, names: str = "") -> str:
-        return f'{self._indent}\t\t\t<port id="{index}"{source.precision}{names}{source.dims}'
+    def _input(self, layer: int, port: int, value: Value) -> str:
+        """The port that takes ``value``, and the edge to it."""
+        source, source_port, precision, dims = self._sources[value]
+        self._edges.append((source, source_port, layer, port))
+        return f'{self._port_tag}{port}"{precision}{dims}'
 
     def _type(self, dtype: ElementType, shape: Shape | None) -> tuple[str, str]:
         """What stands in a port before its tensor names, and what follows them."""
