@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import count, repeat
 from typing import Generic, TypeVar
 
 import msgspec
@@ -80,7 +81,7 @@ class Node(Generic[O_co]):
         self.origin = origin
         if facts is None:
             facts = infer(op, tuple([v.fact for v in self.inputs]))
-        self.outputs = tuple([Value(self, i, fact) for i, fact in enumerate(facts)])
+        self.outputs = tuple(map(Value, repeat(self), count(), facts))
         if names:
             self.output.names = tuple(names)
         for i, value in enumerate(self.inputs):

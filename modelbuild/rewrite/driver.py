@@ -10,7 +10,7 @@ from modelbuild.graph import Graph, Node, Op, Value
 from modelbuild.graph.copy import copy
 from modelbuild.graph.graph import refine, reinfer
 from modelbuild.graph.structure import Const, Parameter
-from modelbuild.rewrite.pattern import Kinds, kinds_of, matches
+from modelbuild.rewrite.pattern import Kinds, matches
 from modelbuild.rewrite.rule import Rewriter, Rule, Skip
 from modelbuild.rewrite.trace import Trace
 
@@ -69,7 +69,7 @@ class _Run:
 
     def _candidates(self, node: Node[Op]) -> tuple[Rule, ...]:
         """The rules that may apply as far as kinds of operations tell, which are few: each choice is made once."""
-        kinds = kinds_of(node)
+        kinds = (type(node.op), *[type(v.producer.op) for v in node.inputs])
         found = self._rules_of.get(kinds)
         if found is None:
             fitting = (r for r in self.rules if _is_for(r, kinds[0]) and r.pattern.may_be_root(kinds))

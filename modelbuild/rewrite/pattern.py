@@ -165,10 +165,6 @@ def matches(pattern: Of[Any], node: Node[Op]) -> list[Match]:
     return [Match(way) for way in pattern.meet_inputs(node, bound)]
 
 
-def kinds_of(node: Node[Op]) -> Kinds:
-    return (type(node.op), *[type(v.producer.op) for v in node.inputs])
-
-
 def _bind(pattern: Pattern, value: Value, bound: Bound) -> list[Bound]:
     """``bound`` with one more variable; nothing if that stands for another value already."""
     return [{**bound, pattern: value}] if bound.get(pattern, value) is value else []

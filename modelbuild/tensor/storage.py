@@ -415,7 +415,7 @@ class Transposed(Tensor):
 
 def _quiet(numbers: Array) -> None:
     """Give every NaN its one form; the least number is one if any is."""
-    if numbers.size and math.isnan(numbers.min()):
+    if numbers.size and math.isnan(np.minimum.reduce(numbers, axis=None)):
         numbers[np.isnan(numbers)] = np.nan
 
 

@@ -39,11 +39,12 @@ _MOST_ELEMENTS: Final = (1 << 63) - 1
 
 def element_type(number: int) -> ElementType | None:
     """The element type of ONNX's ``TensorProto.DataType``, None for ``UNDEFINED``; ``ValueError`` for others."""
-    if number in _FOREIGN:
+    found = _TYPES.get(number)
+    if found is None and number in _FOREIGN:
         raise ValueError(f"element type {_FOREIGN[number]} has no counterpart in OpenVINO")
-    if number and number not in _TYPES:
+    if found is None and number:
         raise ValueError(f"element type {number} is not one of ONNX's")
-    return _TYPES.get(number)
+    return found
 
 
 def number_of(dtype: ElementType) -> int:
