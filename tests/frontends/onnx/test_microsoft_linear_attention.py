@@ -65,9 +65,39 @@ def convolutions() -> Iterator[Use]:
     yield convolution(past=3, last=1)
 
 
+def delta_net(
+    rule: str = "gated_delta", *, heads: int = 2, wide: bool = False, flat: bool = False, past: bool = True, **how: Any
+) -> Use:
+    lead = (B * T,) if flat else (B, T)
+    inputs = {
+        "q": data(*lead, 2, D), "k": data(*lead, 2, D) / 2, "v": data(*lead, heads, V), "cu": None,
+        "decay": -np.abs(data(*lead, heads, D) if wide else data(*lead, heads)) if "gated" in rule else None,
+        "beta": np.abs(data(*lead, heads)) if "delta" in rule else None,
+        "past": data(B, heads, V, D) if past else None,
+    }  # fmt: skip
+    inputs |= {"a": data(heads), "dt": data(heads)} if "gate_activation" in how else {}
+    inputs |= how.pop("inputs", {})
+    return Use(
+        "GatedDeltaNet", MICROSOFT, inputs, {"update_rule": rule, **how}, ("y", "state"), types={"y": 1, "state": 1}
+    )
+
+
+def delta_nets() -> Iterator[Use]:
+    for rule in ("linear", "gated", "delta", "gated_delta"):
+        yield delta_net(rule)
+    yield delta_net(heads=4)
+    yield delta_net(wide=True)
+    yield delta_net(flat=True)
+    yield delta_net(past=False)
+    yield delta_net(scale=0.3, qk_l2_norm=1)
+    yield delta_net(gate_activation="softplus", beta_activation="sigmoid")
+    yield delta_net(gate_activation="sigmoid", gate_lower_bound=-2.0)
+    yield delta_net(gate_activation="softplus", wide=True, inputs={"dt": data(2, D)})
+
+
 GATE = {"a": data(B, T, 2), "bias": data(2), "scale": -np.abs(data(2)), "b": data(B, T, 2)}
 CASES = [
-    *attentions(), *convolutions(), Use("LinearAttentionGate", MICROSOFT, GATE, {}, ("decay", "beta")),
+    *attentions(), *convolutions(), *delta_nets(), Use("LinearAttentionGate", MICROSOFT, GATE, {}, ("decay", "beta")),
     Use("LinearAttentionGate", MICROSOFT, GATE | {"b": None}, {}, ("decay",)),
 ]  # fmt: skip
 
@@ -83,6 +113,7 @@ def test_linear_attention_is_what_onnxruntime_computes(use: Use, tmp_path: Path)
         (linear("linear", attributes={"state_window": 2}), "states of several tokens"),
         (convolution(state_window=2), "another state than its filters need"),
         (convolution(activation="gelu"), "gelu is not known"),
+        (delta_net(inputs={"cu": np.array([0, T, 2 * T], np.int32)}), "sequences are packed"),
     ],
 )
 def test_what_cannot_be_translated_says_why(use: Use, why: str, tmp_path: Path) -> None:

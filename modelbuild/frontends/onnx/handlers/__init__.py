@@ -44,6 +44,7 @@ FAMILIES: Final = (
     "microsoft_crops",
     "microsoft_decoder_attention",
     "microsoft_linear_attention",
+    "microsoft_delta_net",
     "microsoft_branches",
     "microsoft_packed_layers",
     "microsoft_packed_floats",

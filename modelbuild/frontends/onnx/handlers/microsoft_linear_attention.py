@@ -52,7 +52,7 @@ def linear_attention(
         state = build(ops.Broadcast(), build.scalar(0, _F32), joined(build, *extents))
     else:
         state = converted(build, past_state, _F32)
-    every, last = _over_tokens(build, state, q, k, v, fading, rate)
+    every, last = over_tokens(build, state, q, k, v, fading, rate)
     y = build(ops.Reshape(special_zero=True), every, build.ints(0, 0, -1))
     kept = value.fact.dtype if past_state is None else past_state.fact.dtype
     return converted(build, y, value.fact.dtype), converted(build, last, kept)
@@ -75,7 +75,7 @@ def _each_repeated(build: Build, x: Value, heads: int, times: int) -> Value:
     return build(ops.Gather(), apart, build.const(np.repeat(np.arange(heads), times)), build.scalar(2))
 
 
-def _over_tokens(
+def over_tokens(
     build: Build, state: Value, q: Value, k: Value, v: Value, fading: Value | None, rate: Value | None
 ) -> tuple[Value, Value]:
     """What comes out for each token, ``[batch, token, head, query, size]``, and the state after the last.
