@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from modelbuild import disk
 
@@ -27,7 +28,7 @@ class Runs:
     def line(self, said: Mapping[str, Any]) -> bytes:
         """What is said now, to be noted."""
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        return f"{json.dumps({'at': at, **said}, ensure_ascii=False)}\n".encode()
+        return msgspec.json.encode({"at": at, **said}) + b"\n"
 
     def note(self, lines: Sequence[bytes]) -> None:
         if lines:

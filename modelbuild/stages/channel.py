@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import struct
 import threading
 from contextlib import suppress
 from importlib import import_module
 from typing import Any
+
+import msgspec
 
 from modelbuild.errors import Bug, BuildError, StageError
 
@@ -24,7 +25,7 @@ class Channel:
 
     def send(self, message: dict[str, Any]) -> None:
         """Raises BrokenPipeError or ConnectionResetError when the other end is gone."""
-        data = json.dumps(message).encode()
+        data = msgspec.json.encode(message)
         with self._sending:
             self._socket.sendall(_LENGTH.pack(len(data)) + data)
 
@@ -32,7 +33,7 @@ class Channel:
         """The next message; None when the other end is gone."""
         head = self._exactly(_LENGTH.size)
         body = self._exactly(_LENGTH.unpack(head)[0]) if head is not None else None
-        message: dict[str, Any] | None = json.loads(body) if body is not None else None
+        message: dict[str, Any] | None = msgspec.json.decode(body) if body is not None else None
         return message
 
     def fileno(self) -> int:

@@ -185,6 +185,9 @@ class Worker:
         self._channel = Channel(ours)
         # A library's forked helper may hold the socket open after the worker's death: the process itself is watched.
         self._life = os.pidfd_open(self._process.pid)
+        self._signs = select.poll()
+        for descriptor in (self._channel.fileno(), self._life):
+            self._signs.register(descriptor, select.POLLIN)
         self._ending = threading.Lock()
 
     def ask(self, errand: Errand, timeout: float | None, listener: Listener) -> Reply:
@@ -251,7 +254,7 @@ class Worker:
 
     def _next(self, deadline: float | None) -> dict[str, Any] | None:
         """The worker's next message; None once it is dead. Raises TimeoutError at ``deadline``."""
-        ready = _readable([self._channel.fileno(), self._life], deadline)
+        ready = _ready(self._signs, deadline)
         if not ready:
             raise TimeoutError
         return self._channel.receive() if self._channel.fileno() in ready else None
@@ -279,5 +282,9 @@ def _readable(descriptors: list[int], deadline: float | None) -> set[int]:
     poll = select.poll()
     for descriptor in descriptors:
         poll.register(descriptor, select.POLLIN)
+    return _ready(poll, deadline)
+
+
+def _ready(poll: select.poll, deadline: float | None) -> set[int]:
     wait = None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000
     return {descriptor for descriptor, _ in poll.poll(wait)}
