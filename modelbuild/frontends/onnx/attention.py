@@ -274,7 +274,7 @@ def at_positions(build: Build, table: Value, positions: Value) -> Value:
 
 def known_extent(build: Build, x: Value, axis: int, what: str) -> int:
     """An extent that must be a number now."""
-    found = x.fact.shape[axis] if x.fact.shape else None
+    found = x.fact.shape[axis] if x.fact.shape and axis < len(x.fact.shape) else None
     if not isinstance(found, int):
         raise build.refuse(f"the {what} is unknown: {x.fact}")
     return found

@@ -299,9 +299,12 @@ def test_indices_may_end_before_the_data_do(tmp_path: Path) -> None:
     answers.check(answers.Use("GatherElements", "", given, {"axis": 2}), tmp_path)
 
 
-def test_indices_may_turn_out_to_end_before_the_data_do(tmp_path: Path) -> None:
-    given = {"x": x(3, 4, 3), "i": i([[1, 0]], [[2, -1]])}
-    answers.check(answers.Use("GatherElements", "", given, {"axis": 2}, symbolic=True), tmp_path)
+def test_indices_of_unknown_extents_are_taken_to_be_as_many_as_the_data(tmp_path: Path) -> None:
+    proto = answers.Use("GatherElements", "", {"x": x(3, 4), "i": i([1, 0], [2, -1], [0, 0])}, {"axis": 1}).model()
+    proto.graph.input[1].type.tensor_type.shape.dim[0].dim_param = "N"
+    path = tmp_path / "m.onnx"
+    path.write_bytes(proto.SerializeToString())
+    assert [v.fact.shape for v in frontend.to_graph(frontend.read(path)).outputs] == [(3, 2)]
 
 
 def test_data_and_indices_of_unknown_ranks_are_taken_as_they_are(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from modelbuild.frontends.onnx.registry import onnx
 from modelbuild.frontends.onnx.shapes import extent_of, shape_of
 from modelbuild.graph import Value
 from modelbuild.tensor.dtype import ElementType
-from modelbuild.tensor.shape import Shape, decide_less
+from modelbuild.tensor.shape import decide_less
 
 _REDUCTIONS = {"add": "sum", "mul": "prod", "min": "min", "max": "max"}
 
@@ -22,22 +22,17 @@ def gather(build: Build, data: Value, indices: Value, *, axis: int = 0) -> Value
 def gather_elements(build: Build, data: Value, indices: Value, *, axis: int = 0) -> Value:
     """Indices may end before the data do, on the other axes; the operation wants what they reach only.
 
+    Where it is not sure that they do, the extents are taken to be the same: a cut of unknown length would hide them.
     The runtime drops a Slice before this operation even if its other axes are cut, but no strided one.
     """
     own, wanted = data.fact.shape, indices.fact.shape
-    rank = len(own or wanted or ())
-    if rank and len(wanted or own or ()) == rank:
-        at = build.axis(axis, rank)
-        whole = tuple(int(i == at or _reach(own, wanted, i)) for i in range(rank))
+    if own is not None and wanted is not None and len(own) == len(wanted):
+        at, rank = build.axis(axis, len(own)), len(own)
+        whole = tuple(int(i == at or not decide_less(w, d)) for i, (d, w) in enumerate(zip(own, wanted, strict=True)))
         if 0 in whole:
             cut = ops.StridedSlice((1,) * rank, whole)
             data = build(cut, data, build.ints(*[0] * rank), shape_of(build, indices), build.ints(*[1] * rank))
     return build(ops.GatherElements(axis), data, indices)
-
-
-def _reach(data: Shape | None, indices: Shape | None, axis: int) -> bool:
-    """Whether indices are sure to reach the end of the data."""
-    return data is not None and indices is not None and decide_less(indices[axis], data[axis]) is False
 
 
 @onnx.op("GatherND", since=11)
