@@ -17,21 +17,39 @@ from modelbuild.graph import Graph, Node, Op
 from modelbuild.graph.op import REGISTRY
 from modelbuild.graph.structure import Const, Parameter
 from modelbuild.passes.fold import constants
-from modelbuild.passes.legalize import activation, arithmetic, arrangement, earlier, normalization
+from modelbuild.passes.legalize import (
+    activation,
+    arithmetic,
+    arrangement,
+    bits,
+    earlier,
+    normalization,
+    scattering,
+    signal,
+)
 from modelbuild.passes.measures import MEASURES
 from modelbuild.rewrite import Match, Rewriter, Rule, Trace, apply
 from modelbuild.rewrite.rule import Rewrite
 from modelbuild.spelling import did_you_mean, quote
 from modelbuild.targets import Limit, Limits, Profile
-from modelbuild.targets.release import READS_INFINITY, READS_OPEN_REFLECTION, reads_operation, reads_type
+from modelbuild.targets.release import (
+    READS_INFINITY,
+    READS_OPEN_REFLECTION,
+    RUNS_ELLIPSIS,
+    reads_operation,
+    reads_type,
+)
 from modelbuild.tensor.shape import bounds, show_shape
 
 SPELLINGS: Final[tuple[Rule, ...]] = (
     *activation.RULES,
     *arithmetic.RULES,
     *arrangement.RULES,
+    *bits.RULES,
     *earlier.RULES,
     *normalization.RULES,
+    *scattering.RULES,
+    *signal.RULES,
 )
 """How operations are said without themselves. None is applied where the operation itself will do."""
 
@@ -155,6 +173,8 @@ class _Judge:
         if self._oldest < READS_OPEN_REFLECTION and _reflects_open_axis(node):
             since = READS_OPEN_REFLECTION
             return f"an open axis that is reflected is read since {since}", f"runtime: {since}, or newer"
+        if self._oldest < RUNS_ELLIPSIS and isinstance(op, ops.Einsum) and "..." in op.equation:
+            return f"an ellipsis is run since {RUNS_ELLIPSIS}", f"runtime: {RUNS_ELLIPSIS}, or newer"
         for value in node.outputs:
             since = reads_type(value.fact.dtype)
             if since > self._oldest:

@@ -53,6 +53,8 @@ _OPSETS: Final = {
 _APART: Final = {
     (13, "FakeConvert"): Release(2023, 3),
     (13, "ScaledDotProductAttention"): Release(2023, 3),
+    (14, "AvgPool"): Release(2024, 5),
+    (14, "MaxPool"): Release(2024, 1),
     (16, "AvgPool"): Release(2025, 3),
     (16, "ISTFT"): Release(2025, 1),
 }
@@ -77,6 +79,10 @@ READS_INFINITY: Final = Release(2026, 2)
 
 READS_OPEN_REFLECTION: Final = Release(2023, 1)
 """Since when an axis may be reflected of which it is not known that it is long enough."""
+
+
+RUNS_ELLIPSIS: Final = Release(2026, 4)
+"""The first that is known to run an Einsum with an ellipsis; 2024.5 still does not."""
 
 
 def reads_operation(operator: str, version: str) -> Release:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import arithmetic
-import moves
-import numpy as np
 import pytest
-import specialists
 from corpus import models
+from single_uses import CASES, uses
 
 from modelbuild import ops
 from modelbuild.convert import convert_model
@@ -22,14 +18,12 @@ from modelbuild.ir import save
 from modelbuild.passes.fit import judgement, refused
 from modelbuild.rewrite import Trace
 from modelbuild.targets import BUILT_IN, PROFILES, Limits
-from modelbuild.tensor.dtype import Array, ElementType
-from modelbuild.tensor.storage import InMemory
+from modelbuild.tensor.dtype import ElementType
 
 pytestmark = pytest.mark.slow
 openvino = pytest.importorskip("openvino")
 
 DEVICE = "CPU"
-CASES = [*arithmetic.CASES, *moves.CASES, *specialists.CASES]
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +46,7 @@ def test_the_plugin_takes_what_the_profile_takes_of_a_real_model(folder: Path, t
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_the_plugin_takes_an_operation_where_the_profile_does(case: Any, tmp_path: Path, core: Any) -> None:
-    for graph in uses(case.op, case.inputs):
+    for graph, _ in uses(case):
         judged = {node.name for node in graph.nodes() if refuses(graph, node)}
         left = not_taken(core, graph, tmp_path)
         assert judged <= left  # with a layer that it does not take, the plugin leaves out what surrounds it
@@ -82,20 +76,6 @@ def refuses(graph: Graph, node: Node[Any]) -> bool:
     """Whether the profile refuses a node as it is."""
     told = f"{node.op.ir_type()} {node.name!r}: "
     return any(str(refusal).startswith(told) for refusal in judgement(graph, limits()))
-
-
-def uses(op: Any, inputs: Sequence[Array]) -> Iterator[Graph]:
-    """The operation on one open input, then on as many as hold real numbers."""
-    open_ones = [i for i, array in enumerate(inputs) if i == 0 or array.dtype.kind == "f"]
-    for chosen in dict.fromkeys((tuple(open_ones[:1]), tuple(open_ones))):
-        values = [
-            Node(Parameter(ElementType.of(array.dtype), array.shape), (), f"p{i}", names=[f"p{i}"]).output
-            if i in chosen
-            else Node(Const(InMemory(np.array(array, order="C"))), (), f"c{i}").output
-            for i, array in enumerate(inputs)
-        ]
-        node = Node(op, values, "it")
-        yield Graph([values[i] for i in chosen], node.outputs)
 
 
 def not_taken(core: Any, graph: Graph, folder: Path) -> set[str]:

@@ -127,6 +127,13 @@ CASES = [
         ops.ScatterElementsReduce("mean", use_init_val=False),
         (data(3, 4), ints([0, 0], [1, 2]), data(2, 2), one(1)),
     ),
+    Case(
+        "scatter_mean",
+        ops.ScatterElementsReduce("mean"),
+        (data(3, 4), ints([0, -1], [1, 1], [2, 0]), data(3, 2), one(1)),
+    ),
+    Case("scatter_least", ops.ScatterElementsReduce("min"), (data(3, 4), ints([0, -1, 0, 0]), data(1, 4), one(0))),
+    Case("scatter_nd_sum", ops.ScatterNDReduce("sum"), (data(3, 4), ints([2, 1], [2, 1], [0, 3]), data(3))),
     Case("scatter_nd", ops.ScatterNDUpdate(), (data(3, 4), ints([2], [0]), data(2, 4))),
     Case("scatter_nd_max", ops.ScatterNDReduce("max"), (data(3, 4), ints([2], [2]), data(2, 4))),
     Case("non_zero", ops.NonZero(), (data(3, 4).clip(0),)),

@@ -179,7 +179,7 @@ CASES = [
     *control(),
     *choices(),
     *bits(),
-    Case("max_adaptive", ops.AdaptiveMaxPool(), (FEATURES, ints(2, 3))),
+    Case("max_adaptive", ops.AdaptiveMaxPool(I32), (FEATURES, ints(2, 3))),
     Case("attention", ops.ScaledDotProductAttention(causal=True), (data(1, 4, 8), data(1, 5, 8), data(1, 5, 8)), 3),
     Case(
         "resize_of_opset4",

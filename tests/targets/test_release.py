@@ -29,6 +29,7 @@ def test_before_the_format_nothing_is_read() -> None:
         ("Pad", "opset12", "2023.1"),
         ("BitwiseAnd", "opset13", "2023.2"),
         ("ScaledDotProductAttention", "opset13", "2023.3"),
+        ("MaxPool", "opset14", "2024.1"),
         ("ISTFT", "opset16", "2025.1"),
         ("OneHot", "opset16", "2025.4"),
     ],

@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from modelbuild import ops
-from modelbuild.graph import Op, Value
+from modelbuild.graph import Value
 from modelbuild.passes.legalize.making import like
-from modelbuild.rewrite import Match, Rewriter, Rule, Skip, anything, of, rule
-from modelbuild.tensor.dtype import ElementType
+from modelbuild.rewrite import Match, Rewriter, Skip, anything, of, rule
 
 x, y, axes = anything(), anything(), anything()
 infinite = of(ops.IsInf, x)
@@ -107,30 +106,6 @@ def spell_any(m: Match, g: Rewriter) -> Value:
     return g(ops.LogicalNot(), none)
 
 
-def _on_truth(kind: type[ops.BitwiseAnd | ops.BitwiseOr | ops.BitwiseXor], logical: Op) -> Rule:
-    """Bitwise(x, y)  ->  Logical(x, y), of truth values"""
-    root = of(kind)
-
-    def spell(m: Match, g: Rewriter) -> Value | Skip:
-        if m[root].inputs[0].fact.dtype is not ElementType.boolean:
-            return Skip("the bits of integers cannot be reached otherwise")
-        return g(logical, *m[root].inputs)
-
-    return Rule(f"spell_{kind.__name__.lower()}", root, spell)
-
-
-@rule(of(ops.BitwiseNot, x))
-def spell_bitwise_not(m: Match, g: Rewriter) -> Value | Skip:
-    """BitwiseNot(x)  ->  -1 - x of signed integers, max - x of unsigned ones, LogicalNot(x) of truth values"""
-    dtype = m[x].fact.dtype
-    if dtype is ElementType.boolean:
-        return g(ops.LogicalNot(), m[x])
-    if dtype.bits < 8:
-        return Skip(f"{dtype} is not computed with")
-    unsigned = dtype.numpy.kind == "u"
-    return g(ops.Subtract(), like(g, m[x], np.iinfo(dtype.numpy).max if unsigned else -1), m[x])
-
-
 RULES = (
     spell_negative,
     spell_abs,
@@ -144,8 +119,4 @@ RULES = (
     spell_absolute_sum,
     spell_length,
     spell_any,
-    _on_truth(ops.BitwiseAnd, ops.LogicalAnd()),
-    _on_truth(ops.BitwiseOr, ops.LogicalOr()),
-    _on_truth(ops.BitwiseXor, ops.LogicalXor()),
-    spell_bitwise_not,
 )

@@ -9,7 +9,7 @@ import numpy as np
 
 from modelbuild import ops
 from modelbuild.graph import Value
-from modelbuild.passes.legalize.making import known_as, like
+from modelbuild.passes.legalize.making import extent, known_as, like
 from modelbuild.rewrite import Match, Rewriter, Skip, anything, of, rule
 from modelbuild.tensor.dtype import ElementType, Ints
 
@@ -108,9 +108,9 @@ def spell_reflection(m: Match, g: Rewriter) -> Value | Skip | None:
 def _reflected(g: Rewriter, data: Value, axis: int, ahead: int, behind: int) -> Value:
     """The places that are read along an axis."""
     one = g.constant(np.array(1, np.int64))
-    extent = g(ops.Gather(), g(ops.ShapeOf(), data), g.constant(np.array(axis, np.int64)), g.ints([0]))
-    last = g(ops.Subtract(), extent, one)
-    stop = g(ops.Add(), extent, g.constant(np.array(behind, np.int64)))
+    whole = extent(g, data, axis)
+    last = g(ops.Subtract(), whole, one)
+    stop = g(ops.Add(), whole, g.constant(np.array(behind, np.int64)))
     places = g(ops.Range(ElementType.i64), g.constant(np.array(-ahead, np.int64)), stop, one)
     from_end = _absolute(g, g(ops.Subtract(), last, _absolute(g, places)))
     return g(ops.Subtract(), last, from_end)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import string
+
 import numpy as np
 
 from modelbuild import ops
 from modelbuild.graph import Value
 from modelbuild.graph.known import infer
 from modelbuild.graph.op import Op
+from modelbuild.ops.matmul import Equation
 from modelbuild.passes.legalize.making import known_as, like
 from modelbuild.rewrite import Match, Rewriter, Rule, Skip, anything, of, rule
 from modelbuild.tensor.dtype import ElementType
@@ -16,6 +19,7 @@ resize = of(ops.Interpolate)
 suppression = of(ops.NonMaxSuppression)
 region = of(ops.ROIAlign)
 eye = of(ops.Eye)
+product = of(ops.Einsum)
 rows, values = anything(), anything()
 search = of(ops.SearchSorted, rows, values)
 
@@ -100,6 +104,38 @@ def spell_search(m: Match, g: Rewriter) -> Value:
     return known_as(count, m[search].output)
 
 
+@rule(product)
+def spell_ellipsis(m: Match, g: Rewriter) -> Value | Skip | None:
+    """Einsum(...ij,...jk->...ik)  ->  Einsum(abij,abjk->abik)"""
+    node, equation = m[product], Equation.parse(m[product].op.equation)
+    if not any("..." in labels for labels in equation.inputs):
+        return None
+    ranks = [value.fact.rank for value in node.inputs]
+    taken = {label for labels in equation.inputs for label in labels}
+    free = [letter for letter in string.ascii_letters if letter not in taken]
+    widths = {
+        rank - len(labels) + 1
+        for labels, rank in zip(equation.inputs, ranks, strict=True)
+        if "..." in labels and rank is not None
+    }
+    if None in ranks or len(widths) != 1:
+        return Skip("it stands for axes of which the number is not known, or differs")
+    (width,) = widths
+    if any(_stretches(value, labels, width) for value, labels in zip(node.inputs, equation.inputs, strict=True)):
+        return Skip("an axis that it stands for may be broadcast")
+    letters = "".join(free[:width])
+    spelled = str(equation).replace("...", letters)
+    return known_as(g(ops.Einsum(spelled), *node.inputs), node.output)
+
+
+def _stretches(value: Value, labels: tuple[str, ...], width: int) -> bool:
+    """Whether an axis under the ellipsis has one element, or may have."""
+    if "..." not in labels:
+        return False
+    at = labels.index("...")
+    return any(extent == 1 or not isinstance(extent, int) for extent in (value.fact.shape or ())[at : at + width])
+
+
 def _sums_only(kind: type[ops.EmbeddingBagOffsets | ops.EmbeddingBagPacked], earlier: type[Op]) -> Rule:
     """Bag {reduction=sum}  ->  the form that only adds up"""
     root = of(kind)
@@ -120,6 +156,7 @@ RULES = (
     _rounded_plainly(ops.AvgPool14, ops.AvgPool),
     spell_eye,
     spell_search,
+    spell_ellipsis,
     _sums_only(ops.EmbeddingBagOffsets, ops.EmbeddingBagOffsetsSum),
     _sums_only(ops.EmbeddingBagPacked, ops.EmbeddingBagPackedSum),
 )

@@ -6,7 +6,7 @@ import numpy as np
 
 from modelbuild import ops
 from modelbuild.graph import Value
-from modelbuild.passes.legalize.making import known_as, like
+from modelbuild.passes.legalize.making import extent, known_as, like
 from modelbuild.rewrite import Match, Rewriter, Skip, anything, of, rule
 from modelbuild.tensor.dtype import ElementType
 
@@ -42,26 +42,34 @@ def spell_log_softmax(m: Match, g: Rewriter) -> Value:
 
 @rule(attention)
 def spell_attention(m: Match, g: Rewriter) -> Value | Skip:
-    """ScaledDotProductAttention(q, k, v, mask, s)  ->  Softmax(q * s x k^T + mask) x v"""
+    """ScaledDotProductAttention(q, k, v, mask, s)  ->  Softmax(q * s x k^T + mask) x v
+
+    Where it is causal, the mask is: Range(keys) <= Range(queries), one a column and one a row.
+    """
     query, key, value, *further = m[attention].inputs
-    if m[attention].op.causal:
-        return Skip("a causal mask would have to be computed from shapes")
     if query.fact.rank is None:
         return Skip("its rank is not known")
-    extent = (query.fact.shape or ())[-1]
+    width = (query.fact.shape or ())[-1]
     if len(further) > 1:
         factor = further[1]
-    elif isinstance(extent, int):
-        factor = like(g, query, extent**-0.5)
+    elif isinstance(width, int):
+        factor = like(g, query, width**-0.5)
     else:
         return Skip("the extent of a query is open, and with it the scale")
     scores = g(ops.MatMul(transpose_b=True), g(ops.Multiply(), query, factor), key)
-    if further and further[0].fact.dtype is ElementType.boolean:
-        scores = g(ops.Select(), further[0], scores, like(g, query, -np.inf))
-    elif further:
-        scores = g(ops.Add(), scores, further[0])
+    mask = _causal_mask(g, query, key) if m[attention].op.causal else next(iter(further), None)
+    if mask is not None and mask.fact.dtype is ElementType.boolean:
+        scores = g(ops.Select(), mask, scores, like(g, query, -np.inf))
+    elif mask is not None:
+        scores = g(ops.Add(), scores, mask)
     weights = g(ops.Softmax(query.fact.rank - 1), scores)
     return known_as(g(ops.MatMul(), weights, value), m[attention].output)
+
+
+def _causal_mask(g: Rewriter, query: Value, key: Value) -> Value:
+    zero, one = (g.constant(np.array(number, np.int64)) for number in (0, 1))
+    rows, columns = (g(ops.Range(ElementType.i64), zero, extent(g, value, -2), one) for value in (query, key))
+    return g(ops.LessEqual(), columns, g(ops.Unsqueeze(), rows, g.ints([1])))
 
 
 RULES = (spell_group_normalization, spell_log_softmax, spell_attention)
