@@ -37,6 +37,8 @@ class ScaledDotProductAttention(Op, frozen=True):
             raise ValueError(f"query {query}, key {key} and value {value} must be matrices, or stacks of them")
         merge_dim(query.shape[-1], key.shape[-1])
         merge_dim(key.shape[-2], value.shape[-2])
+        if mask is not None and (mask.rank or 0) > len(query.shape):
+            raise ValueError(f"mask {mask} has more axes than query {query}")
         stack = broadcast(broadcast(query.shape[:-2], key.shape[:-2]), value.shape[:-2]) or ()
         return Fact(query.dtype, (*stack, query.shape[-2], value.shape[-1]))
 

@@ -160,6 +160,12 @@ class ScatterUpdate(Update, frozen=True):
 
     version: ClassVar[str] = "opset3"
 
+    def infer(self, data: Fact, indices: Fact, updates: Fact, *axis: Fact) -> Fact:
+        at = None if data.rank is None or not axis else known_axis(axis[0], data.rank)
+        if at is not None and data.shape is not None and indices.shape is not None:
+            merge(replaced(data.shape, at, *indices.shape), updates.shape)
+        return super().infer(data, indices, updates, *axis)
+
     def evaluate(self, data: Array, indices: Array, updates: Array, axis: Array) -> Array:
         made = data.copy()
         at = axis_of(only(axis), data.ndim)

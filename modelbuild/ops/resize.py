@@ -13,7 +13,7 @@ from modelbuild.graph.op import Op
 from modelbuild.ops.elementwise import expect_numbers
 from modelbuild.tensor.dtype import Array, Ints
 from modelbuild.tensor.fact import Fact
-from modelbuild.tensor.shape import UNKNOWN, Dim
+from modelbuild.tensor.shape import UNKNOWN, Dim, decide_equal
 
 
 class Resampling(StrEnum):
@@ -245,6 +245,8 @@ class GridSample(Op, frozen=True):
             if fact.rank not in {None, 4}:
                 raise ValueError(f"GridSample takes an {what} of four axes, not {fact}")
         image, points = data.shape or (UNKNOWN,) * 4, grid.shape or (UNKNOWN,) * 4
+        if decide_equal(points[3], 2) is False:
+            raise ValueError(f"GridSample takes points of two numbers, not {grid}")
         return Fact(data.dtype, (image[0] if data.shape else points[0], image[1], points[1], points[2]))
 
     def evaluate(self, data: Array, grid: Array) -> Array:

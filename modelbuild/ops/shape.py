@@ -100,6 +100,8 @@ def _quotient(dividend: Sequence[Dim], divisor: Sequence[Dim]) -> Dim:
             below.append(d)
     elements, multiple = product(above), product(below)
     if multiple == 0:
+        if isinstance(elements, int) and elements:
+            raise ValueError(f"{elements} elements are no multiple of 0")
         return 0 if elements == 0 else UNKNOWN
     exact = divide_exactly(elements, multiple)
     if exact is not None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from modelbuild import ops
+from modelbuild.errors import SourceError
 from modelbuild.graph import Node, Op, Value
 from modelbuild.graph.known import fold, foldable
 from modelbuild.graph.structure import Const
@@ -97,7 +98,10 @@ def _compute(node: Node[Op], content: list[Tensor]) -> list[Tensor] | Skip | Non
         return Skip(f"{read + made} bytes are too many to compute in memory")
     if made > 2 * read + SLACK:
         return Skip(f"the result takes {made} bytes, its inputs {read}")
-    return [f.value for f in fold(node.op, inputs, facts) if f.value is not None]
+    try:
+        return [f.value for f in fold(node.op, inputs, facts) if f.value is not None]
+    except ValueError as why:
+        raise SourceError(f"{node.name or node.origin}: {why}") from why
 
 
 def _size(fact: Fact) -> int:

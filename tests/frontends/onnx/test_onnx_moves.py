@@ -14,6 +14,7 @@ import pytest
 from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
+from modelbuild.convert import convert_model
 from modelbuild.errors import BuildError, SourceError, UnsupportedModel
 from modelbuild.frontends.onnx import frontend
 from modelbuild.graph import Graph
@@ -322,3 +323,10 @@ def test_a_determinant_of_halves_is_rounded_once(tmp_path: Path) -> None:
     near = np.array([[[1, 1, 0], [1, 1.001, 0], [0, 0, 3]]], np.float16)
     use = answers.Use("Det", "", {"x": near}, symbolic=False, loose=1e-3)
     answers.compare(use, [np.linalg.det(near.astype(np.float64)).astype(np.float16)], tmp_path)
+
+
+def test_an_index_that_leads_nowhere_in_a_large_constant_is_an_error(tmp_path: Path) -> None:
+    """Where the constant is too large to be looked at while the model is translated, too."""
+    use = answers.Use("GatherND", "", {"x": np.zeros((3, 1000), np.float32), "i": i([3])}, fixed=("x", "i"))
+    with pytest.raises(SourceError, match=r"out of bounds"):
+        convert_model(use.save(tmp_path))

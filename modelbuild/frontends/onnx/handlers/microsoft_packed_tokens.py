@@ -23,6 +23,8 @@ from modelbuild.tensor.dtype import ElementType
 @onnx.op("RemovePadding", domain=MICROSOFT)
 def remove_padding(build: Build, x: Value, sequence_token_count: Value) -> tuple[Value, ...]:
     """The tokens, where they and the padding were, where each sequence begins, and the length of the longest."""
+    if build.rank(x) != 3:
+        raise ValueError(f"{x.fact} is no batch of sequences")
     counts = converted(build, sequence_token_count, ElementType.i64)
     places = counted(build, extent(build, x, 1))
     real = as_list(build, build(ops.Less(), places, build(ops.Unsqueeze(), counts, build.ints(1))))
