@@ -32,7 +32,8 @@ def summary(outcomes: Sequence[Outcome], built: Mapping[Variant, Files], locked:
     number = counts(outcomes)
     tally = [f"{number[status]} {word}" for status, word in _WORDS.items() if number[status]]
     same = [outcome for outcome in outcomes if _is_as_locked(outcome, built, locked)]
-    told = [outcome for outcome in outcomes if outcome.status != "skipped" and outcome not in same]
+    others = (outcome for outcome in outcomes if not _is_as_locked(outcome, built, locked))
+    told = [outcome for outcome in others if outcome.status != "skipped"]
     rows = [_row(outcome, built, locked) for outcome in told]
     failures = [outcome for outcome in outcomes if outcome.status == "failed"]
     parts = [f"### modelbuild: {', '.join(tally) or 'nothing to do'}"]
