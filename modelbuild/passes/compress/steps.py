@@ -72,10 +72,9 @@ def _signed(least: Array, most: Array, lowest: int, highest: int, over: float) -
 
     So a scale is negative where that number is positive. The ends lie over as far as the other one leaves them.
     """
-    down = -least >= most
-    far, near = np.where(down, -least, most), np.where(down, most, -least)
+    far, near = np.maximum(-least, most), np.minimum(-least, most)
     sizes = np.maximum(far / (over - lowest), np.minimum(near / (highest + over), far / -lowest))
-    return np.where(down, sizes, -sizes)
+    return np.copysign(sizes, -least - most)
 
 
 def _fits_half(scales: Array, least: Array, most: Array) -> bool:
