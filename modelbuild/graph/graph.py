@@ -96,7 +96,7 @@ class Node(Generic[O_co]):
     @property
     def users(self) -> Iterator[Node[Op]]:
         """The nodes that use any output, once each, in the order of use."""
-        return iter(dict.fromkeys(node for value in self.outputs for node, _ in value.uses))
+        return iter(dict.fromkeys([node for value in self.outputs for node, _ in value.uses]))
 
     def __repr__(self) -> str:
         return f"<{type(self.op).__name__} {self.name}>"
@@ -181,8 +181,9 @@ class Graph:
         for node, i in tuple(old.uses):
             self._connect(node, i, new)
         old.uses.clear()
-        new.names = tuple(dict.fromkeys((*new.names, *old.names)))
-        self.outputs = [new if v is old else v for v in self.outputs]
+        new.names = tuple(dict.fromkeys((*new.names, *old.names))) if new.names else old.names
+        if old in self.outputs:
+            self.outputs = [new if v is old else v for v in self.outputs]
         self.release(old.producer)
 
     def rewire(self, node: Node[Op], index: int, new: Value) -> None:

@@ -122,7 +122,7 @@ class _Run:
             one = pending.pop()
             if one not in self._queued and one not in around:
                 self._push(one)
-                pending.extend(v.producer for v in one.inputs if v.used_once)
+                pending += [v.producer for v in one.inputs if v.used_once]
 
     def _push(self, *nodes: Node[Op]) -> None:
         for node in nodes:
