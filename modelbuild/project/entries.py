@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from modelbuild.stages import Step
     from modelbuild.store import Blob
     from modelbuild.targets import Target
+
+_FAITHFUL: Final = 0.99
+"""The cosine below which it is told what became of an artifact whose activations have eight bits."""
 
 _NO_RUNTIMES = "openvino and onnxruntime are not both installed"
 
@@ -57,7 +60,7 @@ def entry(
 
     ``summary`` is what ``describe`` gave.
     """
-    counted = _SUMMARY.decode(summary)
+    counted, judged = _SUMMARY.decode(summary), _measurements(measured)
     artifact = _artifact(
         variant,
         status="built",
@@ -65,8 +68,13 @@ def entry(
         compiled=_digested(compiled),
         summary=counted,
         stages=tuple(Stage(name=step.stage, seconds=step.seconds) for step in steps),
-        notes=(*counted.notes, *_why_unproved(measured.proof), *_unverified(variant.target)),
-        **_measurements(measured),
+        notes=(
+            *counted.notes,
+            *_why_unproved(measured.proof),
+            *_what_eight_bits_left(variant, judged["proof"]),
+            *_unverified(variant.target),
+        ),
+        **judged,
     )
     return Entry(artifact, source)
 
@@ -124,6 +132,19 @@ def _unverified(target: Target) -> tuple[str, ...]:
         return ()
     sources = "; ".join(dict.fromkeys(one.documented for one in target.profiles if not one.verified))
     return (f"the profile of {target.device} is not verified on a plugin; it follows {sources}",)
+
+
+def _what_eight_bits_left(variant: Variant, proof: Proof | None) -> Iterator[str]:
+    """Where ranges that nncf measured lose a model's answers, it has to be told: nothing failed."""
+    if proof is None or not variant.precision.is_calibrated:
+        return
+    for name, distance in sorted(proof.outputs.items()):
+        if distance.cosine is not None and distance.cosine < _FAITHFUL:
+            yield (
+                f"eight bits leave little of output {name!r}: the cosine to the source's is {distance.cosine:.3g} on "
+                f"{proof.on}, with the ranges that nncf measured; examples that are like real inputs may help, 'keep' "
+                "for some layers, or 'preset' and 'model_type' of 'calibration'"
+            )
 
 
 def _why_unproved(proof: str | None) -> tuple[str, ...]:

@@ -158,3 +158,16 @@ def test_a_model_that_is_quantised_already_is_refused(site: Site, by_hand: Seen)
     )
     with pytest.raises(BuildError, match="the model is quantised already, it is not quantised again to FP16-INT8"):
         make(site)
+
+
+def test_what_eight_bits_lost_is_told(site: Site, by_hand: Seen, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("modelbuild.project.entries._FAITHFUL", 1.1)  # nothing is as faithful as that
+    make(site)
+    make(site, "one@cpu:FP32")
+    with Checkout.open(site.manifest) as checkout:
+        plain, quantized = (checkout.reporting.noted(variant) for variant in checkout.manifest.variants())
+    assert plain is not None
+    assert quantized is not None
+    (told,) = quantized.artifact.notes
+    assert told.startswith("eight bits leave little of output 'y': the cosine to the source's is ")
+    assert plain.artifact.notes == ()
