@@ -121,3 +121,42 @@ def test_weights_may_be_real_numbers_of_half_a_byte(tmp_path: Path) -> None:
     numbers = codes.view(ml_dtypes.float4_e2m1fn).astype(np.float32)
     real = numbers * np.repeat(scales.astype(np.float32), 16, 1) * whole
     compare(use, [(x @ real.T).astype(np.float16)], tmp_path)
+
+
+def sigmoid(x: Array) -> Array:
+    return np.asarray(1 / (1 + np.exp(-x)))
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_branches_are_gated_by_a_narrow_layer(tmp_path: Path, *, before: bool) -> None:
+    branches, size, rank = 3, 4, 2
+    x, scale = data(B, S, branches * size), data(branches * size)
+    down, up, inject = data(branches * size, rank), data(rank, branches * size), data(branches * size, branches)
+    block, gate = (data(B, S, size), data(B, S, branches)) if before else (None, None)
+    inputs = {"x": x, "scale": scale, "down": down, "up": up, "inject": inject, "block": block, "gate": gate}
+    outputs = ("pre", "post", "streams") if before else ("pre", "post")
+    attributes = {
+        "num_branches": branches,
+        "gate_div": 2.0,
+        "gate_mul": 3.0,
+        "silu_alpha": 0.5,
+        "reduction_scale": 0.25,
+    }
+    use = Use("HyperConnectionLowRankMix", MICROSOFT, inputs, attributes, outputs, loose=1e-4)
+    apart = x.reshape(B, S, branches, size)
+    if block is not None and gate is not None:
+        apart = apart + gate[..., None] * block[:, :, None]
+    normed = apart / np.sqrt(np.square(apart).mean(-1, keepdims=True) + 1e-5) * scale.reshape(branches, size)
+    flat = normed.reshape(B, S, -1)
+    hidden = flat @ down * 0.5
+    gates = sigmoid(hidden * sigmoid(hidden) @ up).reshape(apart.shape)
+    pre, post = (normed * gates).sum(2) * 0.25, sigmoid(flat @ inject / 2) * 3
+    wanted = [a.astype(np.float32) for a in (pre, post, apart.reshape(x.shape))]
+    compare(use, wanted[: len(use.outputs)], tmp_path)
+
+
+def test_scores_and_the_shared_expert_come_of_one_product(tmp_path: Path) -> None:
+    x, w = data(B, S, 8), data(8, 3 + 2 * 5)
+    use = Use("RouterGateUpProj", MICROSOFT, {"x": x, "w": w}, {"router_size": 3}, ("r", "y"), types={"r": 1, "y": 1})
+    router, gate, up = np.split(x @ w, [3, 8], 2)
+    compare(use, [router, gate * sigmoid(gate) * up], tmp_path)

@@ -84,6 +84,26 @@ def test_one_projection_lets_another_through(tmp_path: Path, *, normed: bool) ->
     compare(use, [gate / (1 + np.exp(-gate)) * up], tmp_path)
 
 
+@pytest.mark.parametrize("rank", [0, 16])
+def test_an_adapter_is_added(tmp_path: Path, rank: int) -> None:
+    def rows(count: int, columns: int, seed: int) -> Array:
+        return np.random.default_rng(seed).integers(0, 256, (count, columns // 16, 8), np.uint8)
+
+    inputs = {
+        "x": X, "w": octets(N, 1), "scales": data(N, 2), "a": rows(rank, K, 2), "a_scales": data(rank, 2),
+        "b": rows(N, rank, 3), "b_scales": data(N, rank // 16),
+    }  # fmt: skip
+    attributes = {**FORM, "N": N, "lora_bits": 4, "lora_block_size": 16}
+    fixed = [n for n in inputs if n != "x"]
+    use = Use("MatMulNBitsQLoRA", MICROSOFT, inputs, attributes, fixed=fixed, types={"y": 1}, loose=1e-3)
+    wanted = projected(X, octets(N, 1), data(N, 2), None, tmp_path)
+    if rank:
+        down = projected(X, rows(rank, K, 2), data(rank, 2), None, tmp_path)
+        numbers = np.stack([rows(N, rank, 3) & 15, rows(N, rank, 3) >> 4], -1).reshape(N, rank).astype(np.float32)
+        wanted = wanted + down @ ((numbers - 8) * data(N, 1)).T
+    compare(use, [wanted], tmp_path)
+
+
 def test_an_activation_that_is_not_known_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedModel, match="sine is not known"):
         mlp(activation="sine").graph(tmp_path)

@@ -90,6 +90,38 @@ def _gates(build: Build, gates: Value, apart: Value, branches: int) -> Value:
     return build(ops.Unsqueeze(), wide, build.ints(-1))
 
 
+@onnx.op("HyperConnectionLowRankMix", domain=MICROSOFT)
+def hyper_connection_low_rank_mix(
+    build: Build, streams: Value, norm_scale: Value, down_weight: Value, up_weight: Value, inject_weight: Value,
+    prev_block_output: Value | None = None, prev_post_gate: Value | None = None, *,
+    epsilon: float = 1e-5, gate_div: float = 1.0, gate_mul: float = 1.0, num_branches: int,
+    reduction_scale: float = 1.0, silu_alpha: float = 1.0,
+) -> tuple[Value, ...]:  # fmt: skip
+    """What goes into a block: the branches times gates that a narrow layer makes of them all.
+
+    The second output is how much of the block's answer each branch takes, the third the branches with that of the
+    block before.
+    """
+    if prev_block_output is not None and prev_post_gate is not None:
+        streams = hyper_connection_post_mix(
+            build, streams, prev_block_output, prev_post_gate, num_branches=num_branches
+        )
+    normed = converted(
+        build, branchwise_rms_norm(build, streams, norm_scale, epsilon=epsilon, num_branches=num_branches), _F32
+    )
+    down, up, inject = (converted(build, w, _F32) for w in (down_weight, up_weight, inject_weight))
+    narrow = build(ops.MatMul(), normed, down)
+    hidden = build(ops.Swish(), build(ops.Multiply(), narrow, number(build, silu_alpha, narrow)))
+    gates = build(ops.Sigmoid(), build(ops.MatMul(), hidden, up))
+    gated = _apart(build, build(ops.Multiply(), normed, gates), num_branches)
+    total = build(ops.ReduceSum(keep_dims=False), gated, build.ints(-2))
+    mixed = build(ops.Multiply(), total, number(build, reduction_scale, total))
+    injected = build(ops.MatMul(), normed, inject)
+    share = build(ops.Sigmoid(), build(ops.Divide(), injected, number(build, gate_div, injected)))
+    share = build(ops.Multiply(), share, number(build, gate_mul, share))
+    return *(converted(build, v, streams.fact.dtype) for v in (mixed, share)), streams
+
+
 @onnx.op("EngramGate", domain=MICROSOFT)
 def engram_gate(
     build: Build, key: Value, query: Value, value: Value, key_norm_scale: Value, query_norm_scale: Value,

@@ -44,6 +44,22 @@ def swiglu(
     return build(ops.Multiply(), swish(build, gate, alpha=activation_alpha), up)
 
 
+@onnx.op("RouterGateUpProj", domain=MICROSOFT)
+def router_gate_up_proj(
+    build: Build, x: Value, w: Value, *,
+    activation: str = "swiglu", activation_alpha: float = 1.0, activation_beta: float = 0.0, limit: float = 0.0,
+    router_size: int,
+) -> tuple[Value, Value]:  # fmt: skip
+    """The scores of experts, and what the one that all tokens share makes, of one product."""
+    if activation != "swiglu":
+        raise build.refuse(f"its activation {activation} is not known")
+    rest = known_extent(build, w, 1, "number of columns") - router_size
+    parts = build.ints(router_size, rest)
+    router, gates = build.node(ops.VariadicSplit(), build(ops.MatMul(), x, w), build.scalar(-1), parts).outputs
+    shared = swiglu(build, gates, activation_alpha=activation_alpha, activation_beta=activation_beta, limit=limit)
+    return router, shared
+
+
 @onnx.op("GatedRMSNorm", domain=MICROSOFT)
 def gated_rms_norm(
     build: Build, x: Value, scale: Value, gate: Value, *, activation: str = "silu", epsilon: float = 1e-5

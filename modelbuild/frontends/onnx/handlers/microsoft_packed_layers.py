@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from modelbuild import ops
 from modelbuild.frontends.handlers import Build
+from modelbuild.frontends.onnx.attention import known_extent
 from modelbuild.frontends.onnx.handlers.activation import MICROSOFT
 from modelbuild.frontends.onnx.handlers.microsoft_packed_weights import matmul_n_bits
 from modelbuild.frontends.onnx.handlers.normalization import (
@@ -55,6 +56,29 @@ def matmul_n_bits_mlp(
         for weights, scales, bias in ((gate_b, gate_scales, gate_bias), (up_b, up_scales, up_bias))
     )  # fmt: skip
     return build(ops.Multiply(), build(ACTIVATIONS[activation], gate), up), total
+
+
+@onnx.op("MatMulNBitsQLoRA", domain=MICROSOFT)
+def matmul_n_bits_qlora(
+    build: Build, x: Value, w: Value, scales: Value, lora_a: Value, lora_a_scales: Value, lora_b: Value,
+    lora_b_scales: Value, *,
+    K: int, N: int, accuracy_level: int = 0, bits: int = 4, block_size: int = 32,  # noqa: N803
+    lora_bits: int = 8, lora_block_size: int = 32,
+) -> Value:  # fmt: skip
+    """A layer and its adapter, two layers with few numbers between; an empty one adds nothing."""
+
+    def projected(given: Value, weights: Value, factors: Value, columns: int, rows: int) -> Value:
+        return matmul_n_bits(
+            build, given, weights, factors, K=columns, N=rows, accuracy_level=accuracy_level, bits=lora_bits,
+            block_size=lora_block_size,
+        )  # fmt: skip
+
+    y = matmul_n_bits(build, x, w, scales, K=K, N=N, accuracy_level=accuracy_level, bits=bits, block_size=block_size)
+    if 0 in {*(lora_a.fact.shape or ()), *(lora_b.fact.shape or ())}:
+        return y
+    rank = known_extent(build, lora_a, 0, "rank of the adapter")
+    down = projected(x, lora_a, lora_a_scales, K, rank)
+    return build(ops.Add(), y, projected(down, lora_b, lora_b_scales, rank, N))
 
 
 def _normalized(build: Build, a: Value, skip: Value | None, scale: Value, epsilon: float) -> tuple[Value, Value | None]:
