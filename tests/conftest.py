@@ -146,11 +146,18 @@ def random_array(fact: Fact, rng: np.random.Generator) -> Array:
 
 
 @pytest.fixture(scope="session")
-def known_code(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A memo that knows the digests of our own code, so that not every checkout of a test takes them anew."""
+def known_code(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A memo that knows the digests of our own code, so that not every checkout of a test takes them anew.
+
+    It is kept from one session to the next, as a build's is: a memo believes no file that was touched.
+    """
     from sites import learn_code
 
-    return learn_code(tmp_path_factory.mktemp("code") / "memo")
+    mine = tmp_path_factory.mktemp("code") / "memo"
+    cache = getattr(request.config, "cache", None)
+    if cache is None:  # -p no:cacheprovider
+        return learn_code(mine)
+    return Path(shutil.copy(learn_code(cache.mkdir("code") / "memo"), mine))
 
 
 @pytest.fixture(scope="session")
