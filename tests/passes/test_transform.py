@@ -321,6 +321,53 @@ def test_a_bound_at_or_below_zero_leaves_channels_of_zeros(tmp_path: Path) -> No
     np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
 
 
+def gated(path: Path) -> Path:
+    """x * Clamp(x + 3) of a convolution, times a gate that is computed of the means of its channels."""
+    filters, squeeze, excite = (
+        numbers(1, CHANNELS, 3, 1, 1),
+        numbers(2, 2, CHANNELS, 1, 1),
+        numbers(3, CHANNELS, 2, 1, 1),
+    )
+    filters[[1, 4]] = 0
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["a"], name="a"),
+        helper.make_node("Add", ["a", "three"], ["b"], name="b"),
+        helper.make_node("Clip", ["b", "zero", "six"], ["c"], name="c"),
+        helper.make_node("Mul", ["a", "c"], ["d"], name="d"),
+        helper.make_node("GlobalAveragePool", ["d"], ["e"], name="e"),
+        helper.make_node("Conv", ["e", "squeeze"], ["f"], name="f"),
+        helper.make_node("Conv", ["f", "excite"], ["g"], name="g"),
+        helper.make_node("Sigmoid", ["g"], ["h"], name="h"),
+        helper.make_node("Mul", ["d", "h"], ["i"], name="i"),
+        helper.make_node("Conv", ["i", "v"], ["y"], name="j"),
+    ]
+    scalars = {name: np.array(value, np.float32) for name, value in {"three": 3, "zero": 0, "six": 6}.items()}
+    constants = {"w": filters, "squeeze": squeeze, "excite": excite, "v": numbers(4, 2, CHANNELS, 1, 1), **scalars}
+    return save(path, nodes, {"x": [1, 3, 4, 4]}, ["y"], constants)
+
+
+def test_what_is_multiplied_with_zeros_goes_with_them(tmp_path: Path) -> None:
+    source = gated(tmp_path / "a.onnx")
+    whole, pruned = convert_model(source), convert_model(source, transform=Transform(pruning=True))
+    assert widths(pruned) == [CHANNELS - 2, 2, CHANNELS - 2, 2]
+    x = {"x": numbers(9, 1, 3, 4, 4)}
+    found, wanted = (session(graph, tmp_path).run(x)["y"] for graph in (pruned, whole))
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_channels_of_a_softmax_stay(tmp_path: Path) -> None:
+    filters = numbers(1, CHANNELS, 3, 1, 1)
+    filters[1] = 0
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["a"], name="a"),
+        helper.make_node("Softmax", ["a"], ["b"], name="b", axis=1),
+        helper.make_node("Conv", ["b", "v"], ["y"], name="c"),
+    ]
+    constants = {"w": filters, "v": numbers(2, 2, CHANNELS, 1, 1)}
+    source = save(tmp_path / "a.onnx", nodes, {"x": [1, 3, 4, 4]}, ["y"], constants)
+    assert widths(convert_model(source, transform=Transform(pruning=True))) == [CHANNELS, 2]
+
+
 def test_values_without_elements_have_no_channels_to_lose(tmp_path: Path) -> None:
     nodes = [helper.make_node("Add", ["x", "shift"], ["y"], name="a")]
     source = save(tmp_path / "a.onnx", nodes, {"x": [1, 0, 2]}, ["y"], {"shift": np.ones(1, np.float32)})

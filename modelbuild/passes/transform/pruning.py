@@ -1,12 +1,13 @@
-"""Channels that are zero whatever comes in, taken out of chains of convolutions.
+"""Channels that nothing needs, taken out of what lies between convolutions.
 
-A filter of zeros gives a channel of zeros. What keeps zeros (a ReLU, a pooling, a shift by zero) hands it on, and the
-next convolution multiplies its own weights for that channel by them. Both go: what is left computes the same numbers.
+A filter of zeros gives a channel of zeros. Some operations hand it on, and where a convolution reads zeros only, its
+weights for that channel do nothing. What works on each channel by itself has to lose it together with its neighbours,
+zero or not: in ``x * Clamp(x + 3)`` the factor goes with ``x``. What is left computes the same numbers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import reduce
 from typing import Any, TypeAlias
 
@@ -16,6 +17,8 @@ from modelbuild import ops
 from modelbuild.graph import Graph, Node, Op, Value
 from modelbuild.graph.copy import copy_node
 from modelbuild.graph.structure import Const
+from modelbuild.ops.elementwise import Binary, Unary
+from modelbuild.ops.reduction import Reduce
 from modelbuild.rewrite import Trace
 from modelbuild.tensor.dtype import Array
 from modelbuild.tensor.storage import InMemory
@@ -28,18 +31,14 @@ Channels: TypeAlias = frozenset[int]
 _NONE: Channels = frozenset()
 _AXIS = 1
 
-_KEEPING_ZEROS = (
-    ops.Abs, ops.AvgPool, ops.Elu, ops.Gelu, ops.HSwish, ops.MaxPool, ops.Mish, ops.Negative, ops.Relu, ops.SoftSign,
-    ops.Tanh,
-)  # fmt: skip
-"""Operations of one input that work on each channel by itself and give zeros for zeros."""
+_MIXING = (ops.Softmax, ops.LogSoftmax)
+"""Operations of one input that look at several elements."""
 
-_BY_CHANNEL = (ops.Add, ops.Maximum, ops.Minimum, ops.Multiply, ops.PRelu, ops.Subtract)
-"""Operations on two values with channels, or on one and a constant of one number a channel, or of one number."""
+_POOLS = (ops.AvgPool, ops.MaxPool)
 
 
 def prune(graph: Graph, trace: Trace) -> None:
-    """Take out of ``graph`` every channel of zeros that all its users can do without."""
+    """Take out of ``graph`` every channel that all its users can do without."""
     idle = _idle(graph)
     pruned = [value for value, channels in idle.items() if channels and isinstance(value.producer.op, ops.Convolution)]
     if not pruned:
@@ -51,37 +50,47 @@ def prune(graph: Graph, trace: Trace) -> None:
 
 
 def _idle(graph: Graph) -> dict[Value, Channels]:
-    """The channels of each value that are always zero and can go."""
-    nodes = [node for node in graph.nodes() if _is_link(node)]
+    """The channels of each value that can go."""
     zeros: dict[Value, Channels] = {}
-    for node in nodes:
-        zeros[node.outputs[0]] = _zeros(node, zeros)
-    idle = {value: _less_all(value, channels) for value, channels in zeros.items()}
-    changed = True
-    while changed:
-        changed = False
-        for node in nodes:
-            value = node.outputs[0]
-            left = reduce(frozenset.intersection, _spared(node, graph, idle), idle[value]) if idle[value] else _NONE
-            changed |= left != idle[value]
-            idle[value] = left
+    groups: dict[Value, list[Value]] = {}
+    for node in graph.nodes():
+        if _is_link(node):
+            zeros[node.outputs[0]] = _zeros(node, zeros)
+            _join(groups, (node.outputs[0], *_chained(node)))
+    idle: dict[Value, Channels] = {}
+    for group in groups.values():
+        if group[0] not in idle:
+            spared = reduce(frozenset.intersection, (_spared(value, graph, zeros) for value in group))
+            idle |= dict.fromkeys(group, _less_all(group[0], spared))
     return idle
 
 
-def _less_all(value: Value, zeros: Channels) -> Channels:
+def _join(groups: dict[Value, list[Value]], values: Iterable[Value]) -> None:
+    """Put the groups of ``values`` together: what is in one loses its channels together."""
+    together: dict[Value, None] = {}
+    for value in values:
+        together |= dict.fromkeys(groups.get(value, [value]))
+    joined = list(together)
+    groups |= dict.fromkeys(joined, joined)
+
+
+def _less_all(value: Value, channels: Channels) -> Channels:
     """A tensor keeps one channel: no runtime convolves none at all."""
-    return zeros - {0} if len(zeros) == _extent(value) else zeros
+    return channels - {0} if len(channels) == _extent(value) else channels
 
 
-def _spared(node: Node[Op], graph: Graph, idle: Mapping[Value, Channels]) -> Iterator[Channels]:
-    """What each value around the output of ``node`` can do without."""
-    value = node.outputs[0]
-    if value in graph.outputs or any(further.uses for further in node.outputs[1:]):
-        yield _NONE
-    yield from (idle.get(before, _NONE) for before in _chained(node))
+def _spared(value: Value, graph: Graph, zeros: Mapping[Value, Channels]) -> Channels:
+    """The channels that whoever made ``value`` can leave out, and whoever uses it can do without."""
+    node, every = value.producer, frozenset(range(_extent(value) or 0))
+    if value in graph.outputs or not _is_link(node) or any(further.uses for further in node.outputs[1:]):
+        return _NONE
+    spared = every
     for user, index in value.uses:
-        if not (index == 0 and _convolves(user)):
-            yield idle.get(user.outputs[0], _NONE) if value in _chained(user) else _NONE
+        if index == 0 and _convolves(user):
+            spared &= zeros[value]
+        elif not _is_link(user) or value not in _chained(user):
+            return _NONE
+    return spared
 
 
 def _extent(value: Value) -> int | None:
@@ -93,8 +102,10 @@ def _extent(value: Value) -> int | None:
 
 def _is_link(node: Node[Op]) -> bool:
     """Whether channels of zeros begin here, or are handed on."""
-    chains = _convolves(node) or bool(_chained(node))
-    return chains and _extent(node.outputs[0]) is not None
+    made = node.outputs[0].fact if node.outputs else None
+    if made is None or not made.dtype.is_real or _extent(node.outputs[0]) is None:
+        return False
+    return _convolves(node) or bool(_chained(node))
 
 
 def _convolves(node: Node[Op]) -> bool:
@@ -104,18 +115,31 @@ def _convolves(node: Node[Op]) -> bool:
 def _chained(node: Node[Op]) -> tuple[Value, ...]:
     """The inputs whose channels are those of the output."""
     op, inputs = node.op, node.inputs
-    if isinstance(op, _KEEPING_ZEROS) or (isinstance(op, ops.Clamp) and op.min <= 0 <= op.max):
+    if isinstance(op, _POOLS) or (isinstance(op, Unary) and not isinstance(op, _MIXING)):
         return inputs
     if isinstance(op, ops.GroupConvolution):
         filters = inputs[1].fact.shape
         alone = filters is not None and filters[1:3] == (1, 1)
         return inputs[:1] if alone and _is_constant(inputs[1]) else ()
-    if isinstance(op, _BY_CHANNEL):
+    if isinstance(op, Reduce):
+        return inputs[:1] if op.keep_dims and not _reduces_channels(node) else ()
+    if isinstance(op, Binary | ops.PRelu | ops.HardSigmoid | ops.Selu | ops.Swish):
         data = tuple(value for value in inputs if not _is_constant(value))
-        known = [value for value in inputs if _is_constant(value)]
-        same = all(value.fact.shape == node.outputs[0].fact.shape for value in data)
-        return data if data and same and all(_is_by_channel(node, value) for value in known) else ()
+        constants = [value for value in inputs if _is_constant(value)]
+        alike = all(_is_alike(value, node.outputs[0]) for value in data)
+        return data if data and alike and all(_is_by_channel(node, value) for value in constants) else ()
     return ()
+
+
+def _reduces_channels(node: Node[Op]) -> bool:
+    """Whether it may be that the axis of channels is reduced."""
+    axes, rank = node.inputs[1].fact.ints, node.inputs[0].fact.rank
+    return axes is None or rank is None or _AXIS in {axis % rank for axis in axes}
+
+
+def _is_alike(value: Value, made: Value) -> bool:
+    """Whether a value has as many axes and channels as what is made of it; other axes may be stretched."""
+    return value.fact.rank == made.fact.rank and _extent(value) == _extent(made)
 
 
 def _is_constant(value: Value) -> bool:
@@ -150,21 +174,29 @@ def _zeros(node: Node[Op], known: Mapping[Value, Channels]) -> Channels:
         return _zero_rows(read)
     if isinstance(op, ops.GroupConvolution):
         return given[0] | _zero_rows(_content(node.inputs[1]))
-    if isinstance(op, _BY_CHANNEL) and not isinstance(op, ops.PRelu):
+    if isinstance(op, (*_POOLS, ops.PRelu, Reduce)):
+        return given[0]
+    handed = reduce(frozenset.intersection, given) & _zeros_of_zeros(node)
+    if isinstance(op, ops.Multiply):
         extent = _extent(node.outputs[0]) or 0
-        given += [_harmless(op, _content(value), extent) for value in node.inputs if _is_constant(value)]
-        combine = frozenset.union if isinstance(op, ops.Multiply) else frozenset.intersection
-        return reduce(combine, given)
-    return given[0]
+        given += [_zero_rows(_channelled(node, value, extent)) for value in node.inputs if _is_constant(value)]
+        handed = reduce(frozenset.union, given)
+    return handed
 
 
-def _harmless(op: Op, numbers: Array, channels: int) -> Channels:
-    """The channels where a constant leaves zeros what is zero, or makes it so."""
-    if isinstance(op, ops.Maximum):
-        numbers = np.maximum(numbers, 0)
-    elif isinstance(op, ops.Minimum):
-        numbers = np.minimum(numbers, 0)
-    return _zero_rows(np.broadcast_to(numbers.reshape(-1), (channels,)))
+def _zeros_of_zeros(node: Node[Op]) -> Channels:
+    """The channels in which the operation makes zeros of zeros, with its constants: it is asked itself."""
+    extent, kind = _extent(node.outputs[0]) or 0, node.outputs[0].fact.dtype.numpy
+    none = np.zeros(extent, kind)
+    inputs = [_channelled(node, value, extent) if _is_constant(value) else none for value in node.inputs]
+    with np.errstate(all="ignore"):  # a logarithm of zero is none
+        made = node.op.evaluate(*inputs)
+    return _zero_rows(np.broadcast_to(made, (extent,)))
+
+
+def _channelled(node: Node[Op], value: Value, extent: int) -> Array:
+    """A constant as one number a channel."""
+    return np.broadcast_to(_content(value).reshape(-1), (extent,))
 
 
 def _zero_rows(filters: Array) -> Channels:
@@ -197,7 +229,7 @@ def _reduced(node: Node[Op], idle: Mapping[Value, Channels]) -> Iterator[tuple[V
             yield filters, _without(_without(_content(filters), gone, axis=0), into, axis=1)
     elif gone and isinstance(node.op, ops.GroupConvolution):
         yield node.inputs[1], _without(_content(node.inputs[1]), gone, axis=0)
-    elif gone and isinstance(node.op, _BY_CHANNEL):
+    elif gone and not isinstance(node.op, (*_POOLS, Reduce)):
         for value in filter(_is_constant, node.inputs):
             aligned = _aligned(node, value)
             if aligned[_AXIS] > 1:
