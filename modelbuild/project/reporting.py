@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from modelbuild import digest, disk
 from modelbuild.project import delivery, sealed, shared
 from modelbuild.project.ledger import Ledger
@@ -13,7 +15,6 @@ from modelbuild.project.shared import SharedNote
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from modelbuild.digest import Plain
     from modelbuild.manifest import Manifest, Model, Variant
     from modelbuild.memo import Memo
     from modelbuild.project.builds import Builds
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from modelbuild.report.text import Lines
 
 _SLACK = 100
+_ENCODER = msgspec.json.Encoder()
 
 
 class Reporting:
@@ -126,39 +128,29 @@ class Reporting:
         failures: Mapping[Variant, Sequence[str]],
     ) -> Part | None:
         """What a model gives to the report; None if nothing is known of it."""
-        noted = {variant: stamp.entry for variant in asked if (stamp := self._stamps.of(variant)) is not None}
-        said: Plain = {
-            "columns": [(*column,) for column in columns],
-            "entries": {str(variant): entry for variant, entry in noted.items()},
-            "failures": {
-                str(variant): (*failures[variant], repr(self._rejected.get(variant)))
-                for variant in asked
-                if variant in failures
-            },
-        }
-        question = self._questions.of_report(digest.of_data(said))
-        if (kept := self._kept(model, question)) is not None:
+        notes = {variant: note for variant in asked if variant not in failures and (note := self._note(variant))}
+        broken = {variant: (failures[variant], self._rejected.get(variant)) for variant in asked if variant in failures}
+        question = self._question(columns, notes)
+        if not broken and (kept := self._kept(model, question)) is not None:
             return kept
         from modelbuild import plan
         from modelbuild.project import entries, parts
 
-        notes = {variant: note for variant in asked if variant not in failures and (note := self._note(variant))}
         found = [entry for note in notes.values() if (entry := entries.decode(note)) is not None]
         artifacts = [entry.artifact for entry in found]
-        artifacts += [
-            entries.failed(variant, failures[variant], self._rejected.get(variant))
-            for variant in asked
-            if variant in failures
-        ]
+        artifacts += [entries.failed(variant, errors, measured) for variant, (errors, measured) in broken.items()]
         if not artifacts:
             return None
         source = found[-1].source if found else entries.source_of(model, plan.framework(model), ())
         part = parts.part(digest.of_bytes(question), model.id, source, artifacts, columns)
-        if all(digest.check_sum(note) == noted.get(variant) for variant, note in notes.items()):
+        if len(found) == len(asked):  # what failed is told of as it is now, and to nobody else
             self._parts.write(model.id, parts.encode(part))
-            if len(found) == len(asked):  # what failed is told of here only
-                shared.write(self._builds.store, question, SharedNote(parts.encode(part), {}, 0.0))
+            shared.write(self._builds.store, question, SharedNote(parts.encode(part), {}, 0.0))
         return part
+
+    def _question(self, columns: Sequence[Column], notes: Mapping[Variant, bytes]) -> bytes:
+        said = columns, [(str(variant), digest.of_bytes(note)) for variant, note in notes.items()]
+        return self._questions.of_report(digest.of_bytes(_ENCODER.encode(said)))
 
     def _kept(self, model: Model, question: bytes) -> Part | None:
         """What was made of the very same, here or by anybody who shares the store."""
