@@ -191,12 +191,13 @@ class Checkout:
         """
         noted = self._stamps.of(variant)
         found = set(noted.keys.values()) if noted is not None else set()
-        if noted is not None and self.store.recall(noted.question) is not None:
-            found.add(noted.question)
+        model = self.model(variant)
+        beside = {noted.question if noted is not None else None, self.sources.key(model), self.reporting.key(model)}
+        found |= {key for key in beside if key is not None and self.store.recall(key) is not None}
         if noted is not None and self.stale(variant) is None:
             return found
         try:
-            artifact = self._plan(variant, self.sources.here(self.model(variant)))
+            artifact = self._plan(variant, self.sources.here(model))
         except BuildError:  # without its sources its new keys are unknown; what was delivered is all that is known
             return found
         forecasts = [self._builds.here.forecast(job) for job in self.judges.jobs(artifact)]

@@ -10,6 +10,7 @@ import msgspec
 
 from modelbuild.project import shared
 from modelbuild.project.shared import SharedNote
+from modelbuild.store import Record
 
 if TYPE_CHECKING:
     from modelbuild.digest import Digest
@@ -39,6 +40,10 @@ class Further:
         _, *further = (file.relative_to(own.path.parent).as_posix() for file in read_source(own.path).files)
         self._learnt[own.sha256] = SharedNote(msgspec.json.encode(further), {}, perf_counter() - started)
         return [own.name, *further]
+
+    def key(self, own: Digest) -> Digest:
+        """Under which the store may say it of the model whose file has this digest."""
+        return Record.key_of(self._questions.of_file(own))
 
     def is_news(self, own: FetchedFile) -> bool:
         return own.sha256 in self._learnt

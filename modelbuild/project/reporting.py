@@ -15,6 +15,7 @@ from modelbuild.project.shared import SharedNote
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from modelbuild.digest import Digest
     from modelbuild.manifest import Manifest, Model, Variant
     from modelbuild.memo import Memo
     from modelbuild.project.builds import Builds
@@ -164,6 +165,13 @@ class Reporting:
             if kept is not None and kept.said == said:
                 self._parts.write(model.id, parts.encode(kept))
         return kept if kept is not None and kept.said == said else None
+
+    def key(self, model: Model) -> Digest | None:
+        """Under which the store may have what a model gave to the last report."""
+        from modelbuild.project import parts
+
+        kept = parts.decode(self._parts.read(model.id))
+        return None if kept is None else kept.said
 
     def _put(self, *contents: Sequence[bytes]) -> list[Path]:
         """Each, in pieces, only if its bytes change."""

@@ -75,6 +75,11 @@ class Sources:
             self._found[model.id] = self._as_noted(model) or self._look(model, offline=True)
         return self._found[model.id]
 
+    def key(self, model: Model) -> Digest | None:
+        """Under which the store may say what files belong to a model, as far as it was fetched."""
+        noted = self._noted(model)
+        return None if noted is None else self._further.key(noted.files[0].sha256)
+
     def is_noted(self, model: Model) -> bool:
         """Whether all files are there, and are those that were noted last."""
         noted = self._noted(model)
