@@ -12,7 +12,11 @@ def main() -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from modelbuild.cli import run
 
-    code = run(sys.argv[1:])
+    arguments = sys.argv[1:]
+    if arguments[:1] in (["convert"], ["mo"]):
+        # The process ends with the one conversion that it is for: what cycles leave behind is never worth looking for.
+        gc.disable()
+    code = run(arguments)
     # Python would look for cycles among all that is left, twice: as long as reading a model. The process ends anyway.
     gc.freeze()
     sys.exit(code)
