@@ -34,6 +34,8 @@ def is_kept_from(value: Value, rules: Sequence[Keep], precision: Precision) -> b
 
 def expect_layers(graph: Graph, rules: Sequence[Keep]) -> None:
     """Raise :class:`UsageError` with all rules that hold for no layer with weights."""
+    if not rules:
+        return
     layers = [(_names(node), _types(node)) for node in _layers(graph)]
     idle = [rule for rule in rules if not any(rule.holds_for(*layer) for layer in layers)]
     if not idle:
