@@ -176,6 +176,11 @@ class InMemory(Tensor):
         for at in range(0, flat.size, step):
             yield pack(flat[at : at + step], self.dtype).data
 
+    def arrays(self, limit: int = PIECE) -> Iterator[Array]:
+        flat, step = self._flat(), elements_in(self.dtype, limit)
+        for at in range(0, flat.size, step):
+            yield flat[at : at + step]
+
     def octets(self) -> bytes:
         if self.dtype is ElementType.string:
             return pack_strings(self.array.flat)

@@ -188,3 +188,11 @@ def test_an_operator_without_a_handler_is_what_the_standard_defines_it_to_be(tmp
     graph = translate(read_source(tmp_path / "m.onnx"), few, Definitions())
     np.testing.assert_allclose(run(graph), X / (1 + np.exp(-X)) * X, rtol=1e-6)
     assert graph.notes == ["SwiGLU-28 is translated by its definition: there is no handler"]
+
+
+def test_a_model_without_functions_may_have_any_number_of_nodes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("modelbuild.frontends.functions.LARGEST", 1)
+    graph = convert(tmp_path, [node("Neg", "x", "a"), node("Relu", "a", "y")], [])
+    assert [type(n.op).__name__ for n in graph][-1] == "Relu"

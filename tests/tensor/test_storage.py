@@ -200,6 +200,20 @@ def test_a_scaled_nan_is_the_positive_quiet_one() -> None:
     nans = np.array([0xFFC12345, 0x7F800000], np.uint32).view(np.float32)
     scaled = Scaled(InMemory(nans), InMemory(np.array([1, 0], np.float32)), 0)
     assert scaled.numpy().view(np.uint32).tolist() == [0x7FC00000, 0x7FC00000]
+    assert content(scaled) == scaled.numpy().tobytes()
+
+
+def test_scaling_at_once_gives_the_bytes_of_scaling_in_pieces() -> None:
+    array = RNG.standard_normal((3, 4, 5)).astype(np.float32)
+    for axis, extent in enumerate(array.shape):
+        scaled = Scaled(InMemory(array), InMemory(RNG.standard_normal(extent).astype(np.float32)), axis)
+        assert scaled.numpy().tobytes() == content(scaled, 56)
+
+
+@pytest.mark.parametrize("kind", ["f32", "u4", "u1", "boolean"])
+def test_all_bytes_at_once_are_those_of_the_pieces(kind: str) -> None:
+    tensor = InMemory(RNG.integers(0, 2, (3, 5, 7)).astype(E(kind).numpy))
+    assert tensor.octets() == content(tensor, 8) == Reshaped(tensor, (105,)).octets()
 
 
 def test_what_does_not_fit_together_is_refused(tmp_path: Path) -> None:
