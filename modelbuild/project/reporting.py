@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,9 +12,10 @@ from modelbuild import digest, disk
 from modelbuild.project import delivery, sealed, shared
 from modelbuild.project.ledger import Ledger
 from modelbuild.project.shared import SharedNote
+from modelbuild.store import lock
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from modelbuild.digest import Digest
     from modelbuild.manifest import Manifest, Model, Variant
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from modelbuild.report.text import Lines
 
 _SLACK = 100
+_PATIENCE = 60.0
 _ENCODER = msgspec.json.Encoder()
 
 
@@ -88,7 +91,10 @@ class Reporting:
     # ---- of all ----
 
     def is_current(self) -> bool:
-        return sealed.read(self._stamp) == self._state()
+        if not self._stamp.is_file():
+            return False
+        with self._undisturbed():
+            return sealed.read(self._stamp) == self._state()
 
     def write(self, failures: Mapping[Variant, Sequence[str]] | None = None) -> list[Path]:
         """Write the report of what is built, and of what failed just now; says which files changed."""
@@ -110,9 +116,18 @@ class Reporting:
                 lines.append(part.lines)
                 rows.append(part.row.encode())
                 facts.append(part.facts)
-        written = self._put(list(joined(lines)), list(framed(rows, facts, columns)))
-        sealed.write(self._stamp, b"failed" if failures else self._state())
+        with self._undisturbed():
+            written = self._put(list(joined(lines)), list(framed(rows, facts, columns)))
+            sealed.write(self._stamp, b"failed" if failures else self._state())
         return written
+
+    @contextmanager
+    def _undisturbed(self) -> Iterator[None]:
+        """While no other build of this checkout writes the report, which would change under whoever reads it."""
+        with disk.explained(self._cache):
+            disk.make_folder(self._cache)
+            with lock.folder_held(self._cache, _PATIENCE):
+                yield
 
     def clean(self, *, dry: bool = False) -> list[Path]:
         """Take the report away; says what goes, which ``dry`` leaves."""

@@ -16,6 +16,7 @@ from modelbuild.manifest import Variant, select
 from modelbuild.project import Checkout
 from modelbuild.project.judging import Judges
 from modelbuild.stages.key import Code
+from modelbuild.store import lock
 
 ALL = ["load", "optimize", "specialize", "emit", "describe", "package"]
 
@@ -344,6 +345,17 @@ def test_the_report_says_what_was_built(site: Site) -> None:
         ("one", "FP16"), ("one", "FP32"), ("two", "FP16"), ("two", "FP32"),
     ]  # fmt: skip
     assert {stage["name"] for stage in said["artifacts"][0]["stages"]} == set(ALL)
+
+
+def test_a_report_that_another_build_writes_is_not_read_meanwhile(built_site: Site) -> None:
+    with Checkout.open(built_site.manifest) as checkout:
+        looking = threading.Thread(target=checkout.reporting.is_current)
+        with lock.folder_held(checkout.cache, 0):
+            looking.start()
+            looking.join(0.1)
+            assert looking.is_alive()
+        looking.join(10)
+        assert not looking.is_alive()
 
 
 def test_the_report_forgets_what_is_not_asked_for(site: Site) -> None:
