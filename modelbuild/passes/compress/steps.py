@@ -74,7 +74,8 @@ def _signed(least: Array, most: Array, lowest: int, highest: int, over: float) -
     """
     far, near = np.maximum(-least, most), np.minimum(-least, most)
     sizes = np.maximum(far / (over - lowest), np.minimum(near / (highest + over), far / -lowest))
-    return np.copysign(sizes, -least - most)
+    signed: Array = np.copysign(sizes, -least - most)
+    return signed
 
 
 def _fits_half(scales: Array, least: Array, most: Array) -> bool:
