@@ -21,6 +21,8 @@ from onnx.defs import OpSchema
 
 from modelbuild.convert import convert_model, save_model
 from modelbuild.errors import BuildError
+from modelbuild.frontends.handlers import Signature
+from modelbuild.frontends.onnx.registry import onnx as handlers
 
 PATIENCE = 20.0
 """Seconds for one model of a few kilobytes; a conversion takes hundredths of one."""
@@ -167,6 +169,7 @@ def changed(content: bytes) -> SearchStrategy[bytes]:
 # --- random nodes ----------------------------------------------------------------------------------------------------
 
 OPSET = 21
+OPTIONAL = OpSchema.FormalParameterOption.Optional
 TYPES = {
     f"tensor({TensorProto.DataType.Name(number).lower()})": number
     for number in TensorProto.DataType.values()
@@ -211,12 +214,13 @@ def numbers(kind: Any) -> SearchStrategy[Any]:
 @st.composite
 def odd_models(draw: DrawFn) -> bytes:
     """One or two nodes of random operators, with inputs and attributes of the kinds they take, but any values."""
-    graph = GraphProto(name="odd")
+    graph, every = GraphProto(name="odd"), list[str]()
     for i in range(draw(st.integers(1, 2))):
         schema = draw(st.sampled_from(schemas()))
         made = [o.name for n in graph.node for o in graph.output if o.name in n.output]
         inputs = [
-            draw(_input(graph, formal, f"n{i}_{k}", made)) for k, formal in enumerate(_formal_inputs(draw, schema))
+            draw(_input(graph, kinds_of(formal), f"n{i}_{k}", made, optional=formal.option == OPTIONAL))
+            for k, formal in enumerate(_formal_inputs(draw, schema))
         ]
         outputs = [f"y{i}_{k}" for k in range(min(schema.max_output, draw(st.integers(max(schema.min_output, 1), 4))))]
         node = graph.node.add(op_type=schema.name, input=inputs, output=outputs, name=f"n{i}")
@@ -224,9 +228,54 @@ def odd_models(draw: DrawFn) -> bytes:
             possible = numbers(attribute.type)
             if not possible.is_empty and (attribute.required or draw(st.booleans())):
                 node.attribute.append(_attribute(name, draw(possible), attribute.type))
-        graph.output.extend(helper.make_empty_tensor_value_info(name) for name in outputs)
-    model: ModelProto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=10)
+        every += outputs
+    return _packed(graph, every)
+
+
+KINDS: dict[Any, tuple[Any, ...]] = {
+    int: (OpSchema.AttrType.INT,),
+    (int,): (OpSchema.AttrType.INT,),
+    (int, float): (OpSchema.AttrType.FLOAT,),
+    str: (OpSchema.AttrType.STRING,),
+    **dict.fromkeys((tuple, (tuple,)), (OpSchema.AttrType.INTS, OpSchema.AttrType.FLOATS, OpSchema.AttrType.STRINGS)),
+}
+"""What attributes may be by what a handler takes."""
+
+
+@cache
+def foreign() -> tuple[tuple[str, str, Signature], ...]:
+    """The operators of other domains that are read."""
+    return tuple((domain, name, Signature.of(handler)) for domain, name, _, handler in handlers if domain)
+
+
+@st.composite
+def odd_foreign_models(draw: DrawFn) -> bytes:
+    """One node of another domain, with attributes of the kinds that it takes, and inputs of any."""
+    graph = GraphProto(name="odd")
+    domain, name, signature = draw(st.sampled_from(foreign()))
+    most = signature.least + 4 if signature.most is None else signature.most
+    count = draw(st.integers(signature.least, most))
+    kinds = sorted(TYPES.values())
+    inputs = [draw(_input(graph, kinds, f"x{k}", [], optional=k >= 2)) for k in range(count)]
+    outputs = [f"y{k}" for k in range(draw(st.integers(1, 3)))]
+    node = graph.node.add(op_type=name, domain=domain, input=inputs, output=outputs, name="n")
+    for attribute, taken in sorted(signature.attributes.items()):
+        if taken in KINDS and (attribute in signature.required or draw(st.booleans())):
+            kind = draw(st.sampled_from(KINDS[taken]))
+            node.attribute.append(_attribute(attribute, draw(numbers(kind)), kind))
+    return _packed(graph, outputs, domain)
+
+
+def _packed(graph: GraphProto, outputs: list[str], *domains: str) -> bytes:
+    graph.output.extend(helper.make_empty_tensor_value_info(name) for name in outputs)
+    opsets = [helper.make_opsetid("", OPSET), *(helper.make_opsetid(domain, 1) for domain in domains)]
+    model: ModelProto = helper.make_model(graph, opset_imports=opsets, ir_version=10)
     return model.SerializeToString()
+
+
+def kinds_of(formal: Any) -> list[int]:
+    """The element types that an input may have."""
+    return sorted(TYPES[t] for t in formal.types if t in TYPES) or [TensorProto.FLOAT]
 
 
 def _formal_inputs(draw: DrawFn, schema: OpSchema) -> list[Any]:
@@ -237,14 +286,13 @@ def _formal_inputs(draw: DrawFn, schema: OpSchema) -> list[Any]:
 
 
 @st.composite
-def _input(draw: DrawFn, graph: GraphProto, formal: Any, name: str, made: list[str]) -> str:
+def _input(draw: DrawFn, graph: GraphProto, kinds: list[int], name: str, made: list[str], *, optional: bool) -> str:
     """The name of an input: left out where it may be, made by a node before, a constant or an input of the model."""
-    if formal.option == OpSchema.FormalParameterOption.Optional and draw(st.booleans()):
+    if optional and draw(st.booleans()):
         return ""
     if draw(st.booleans()) and made:
         earlier: str = draw(st.sampled_from(made))
         return earlier
-    kinds = sorted(TYPES[t] for t in formal.types if t in TYPES) or [TensorProto.FLOAT]
     kind = draw(st.sampled_from(kinds))
     if kind in INTEGERS and draw(st.booleans()):
         content = draw(st.lists(st.integers(-3, 5), max_size=5))

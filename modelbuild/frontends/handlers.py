@@ -152,6 +152,8 @@ class Signature(msgspec.Struct, frozen=True):
     inputs: tuple[tuple[type, ...], ...]
     attributes: Mapping[str, type | tuple[type, ...] | None]
     required: frozenset[str]
+    elements: Mapping[str, tuple[type, ...]]
+    """What the lists among the attributes may hold."""
 
     @classmethod
     def of(cls, handler: Handler) -> Signature:
@@ -166,12 +168,12 @@ class Signature(msgspec.Struct, frozen=True):
                     least = most if p.default is p.empty else least
                 case p.VAR_POSITIONAL:
                     inputs.append(_taken(hints.get(name, Value)))
-                    return cls(handler, least, None, tuple(inputs), *_attributes_of(handler, hints))
+                    return cls(handler, least, None, tuple(inputs), *_attributes_of(handler, hints), _elements(hints))
                 case p.KEYWORD_ONLY:
                     attributes[name] = _kind(hints[name])
                     if p.default is p.empty:
                         required.append(name)
-        return cls(handler, least, most, tuple(inputs), attributes, frozenset(required))
+        return cls(handler, least, most, tuple(inputs), attributes, frozenset(required), _elements(hints))
 
     def check(self, node: SourceNode) -> str | None:
         """What is wrong with the inputs and attributes of ``node``, if anything."""
@@ -185,6 +187,8 @@ class Signature(msgspec.Struct, frozen=True):
             kind = self.attributes[name]
             if kind is not None and not isinstance(value, kind):
                 return f"attribute {name} is a {type(value).__name__}, not a {kind}"
+            if isinstance(value, tuple) and value and not isinstance(value[0], self.elements.get(name, object)):
+                return f"attribute {name} holds a {type(value[0]).__name__}, which it does not take"
         missing = self.required - node.attributes.keys()
         return f"attribute {min(missing)} is missing" if missing else None
 
@@ -211,6 +215,19 @@ def _attributes_of(
 def _taken(hint: Any) -> tuple[type, ...]:
     """What an input may be by its annotation; one without is a tensor."""
     return get_args(hint) or (hint,)
+
+
+_ELEMENTS: dict[type, tuple[type, ...]] = {int: (int,), float: (int, float), str: (str, bytes)}
+
+
+def _elements(hints: Mapping[str, Any]) -> dict[str, tuple[type, ...]]:
+    """What the lists among the parameters may hold, by their names; all elements of a list are of one type."""
+    found = {}
+    for name, hint in hints.items():
+        for one in (hint, *get_args(hint)):
+            if getattr(one, "__origin__", None) is tuple and (element := get_args(one)[0]) in _ELEMENTS:
+                found[name] = _ELEMENTS[element]
+    return found
 
 
 def _kind(hint: Any) -> type | tuple[type, ...] | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from apart import Apart
 from corpus import models
-from fuzzing import PATIENCE, Outcome, attempt, attempt_and_load, changed, odd_models, seeds
+from fuzzing import PATIENCE, Outcome, attempt, attempt_and_load, changed, odd_foreign_models, odd_models, seeds
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -43,6 +43,12 @@ def test_changed_bytes_are_converted_or_refused(loader: Apart[bytes, Outcome], c
 @THOROUGHLY
 @given(content=odd_models())
 def test_odd_nodes_are_converted_or_refused(converter: Apart[bytes, Outcome], content: bytes) -> None:
+    converter.ask(content, seconds=PATIENCE).check(content)
+
+
+@THOROUGHLY
+@given(content=odd_foreign_models())
+def test_odd_nodes_of_other_domains_are_converted_or_refused(converter: Apart[bytes, Outcome], content: bytes) -> None:
     converter.ask(content, seconds=PATIENCE).check(content)
 
 

@@ -330,3 +330,9 @@ def test_an_index_that_leads_nowhere_in_a_large_constant_is_an_error(tmp_path: P
     use = answers.Use("GatherND", "", {"x": np.zeros((3, 1000), np.float32), "i": i([3])}, fixed=("x", "i"))
     with pytest.raises(SourceError, match=r"out of bounds"):
         convert_model(use.save(tmp_path))
+
+
+def test_a_list_of_other_elements_than_an_attribute_takes_is_refused(tmp_path: Path) -> None:
+    use = answers.Use("Transpose", "", {"x": x(2, 3)}, {"perm": ["1", "0"]})
+    with pytest.raises(UnsupportedModel, match="attribute perm holds a"):
+        use.graph(tmp_path)
