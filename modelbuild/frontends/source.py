@@ -132,3 +132,5 @@ class SourceModel(msgspec.Struct, frozen=True, eq=False):
     framework: str
     files: tuple[Path, ...]
     metadata: Mapping[str, str]
+    notes: tuple[str, ...] = ()
+    """What is odd about it, for whoever has it converted."""

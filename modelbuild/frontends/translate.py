@@ -53,7 +53,7 @@ class _Translator:
         self.handlers = handlers
         self.functions = Functions(model.functions)
         self.fallback = fallback
-        self._notes: dict[str, None] = {}
+        self._notes: dict[str, None] = dict.fromkeys(model.notes)
         self._refused: dict[str, _Refused] = {}
         self._symbols = _Symbols()
         self._known: dict[tuple[str, str, int], Handler | None] = {}

@@ -25,7 +25,7 @@ from modelbuild.frontends.source import (
 from modelbuild.frontends.wire import read_bytes, read_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from modelbuild.frontends.onnx.messages import (
@@ -46,6 +46,10 @@ _FIELDS: Final = {
     "sparse_tensor": 11, "sparse_tensors": 12, "tp": 13, "type_protos": 14,
 }  # fmt: skip
 """The attribute types, by the field that holds their value."""
+
+OLDEST: Final = 6
+NEWEST: Final = 28
+"""The operator sets of ONNX's own domain whose operators are known, and what changed between them."""
 
 
 def read(path: Path) -> SourceModel:
@@ -95,6 +99,7 @@ class _Reader:
             framework="onnx",
             files=self._tensors.files,
             metadata={entry.key: entry.value for entry in proto.metadata_props},
+            notes=tuple(_strange(opsets)),
         )
 
     def _graph(self, proto: GraphProto) -> tuple[SourceGraph, dict[str, str]]:
@@ -241,6 +246,15 @@ def _opsets(protos: Iterable[OperatorSetIdProto]) -> dict[str, int]:
             found = f"versions {opsets[domain]} and {proto.version}"
             raise SourceError(f"operator set {domain or 'ai.onnx'!r}: found {found}, expected one")
     return opsets
+
+
+def _strange(opsets: Mapping[str, int]) -> Iterator[str]:
+    """What to say of operator sets whose operators may mean something else than is known."""
+    found = opsets.get("", OLDEST)
+    if found < OLDEST:
+        yield f"operator set {found} is older than {OLDEST}, the oldest that is known: it is read as if it were that"
+    if found > NEWEST:
+        yield f"operator set {found} is newer than {NEWEST}, the newest that is known: it is read as if it were that"
 
 
 def _nobody_makes(free: Mapping[str, str]) -> str:

@@ -14,7 +14,7 @@ from corpus import models
 from onnx import TensorProto, external_data_helper, helper, numpy_helper
 
 from modelbuild.errors import SourceError
-from modelbuild.frontends.onnx.reader import read
+from modelbuild.frontends.onnx.reader import NEWEST, read
 from modelbuild.frontends.source import Reference, SourceGraph, SourceModel, SourceType, SparseTensor
 from modelbuild.tensor.dtype import ElementType
 from modelbuild.tensor.storage import InMemory, Mapped, Tensor
@@ -342,6 +342,19 @@ def test_absent_outputs_are_no_value(tmp_path: Path) -> None:
     nodes = [helper.make_node("A", ["x", "", "x"], ["", "y"]), helper.make_node("A", ["x"], ["", "z"])]
     found = read(save(tmp_path, small_model(nodes))).graph.nodes
     assert (found[0].inputs, found[0].outputs) == (("x", "", "x"), ("", "y"))
+
+
+def test_the_newest_operator_set_that_is_known_is_that_of_the_standard() -> None:
+    assert onnx.defs.onnx_opset_version() == NEWEST
+
+
+@pytest.mark.parametrize(("opset", "strange"), [(3, ["older than 6"]), (6, []), (NEWEST, []), (99, ["newer than"])])
+def test_an_operator_set_that_is_not_known_is_told(tmp_path: Path, opset: int, strange: list[str]) -> None:
+    model = small_model([helper.make_node("Relu", ["x"], ["y"])])
+    model.opset_import[0].version = opset
+    notes = read(save(tmp_path, model)).notes
+    assert len(notes) == len(strange)
+    assert all(f"operator set {opset} is {what}" in note for note, what in zip(notes, strange, strict=True))
 
 
 def test_a_protobuf_that_is_no_model_is_refused(tmp_path: Path) -> None:
