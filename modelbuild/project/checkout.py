@@ -280,7 +280,7 @@ class Checkout:
         said = self._said(artifact, done, blobs, compiled)
         keys = {name: answer.key for name, answer in done.answers.items()}
         entry = entries.encode(said)
-        notes = said.artifact.summary.notes if said.artifact.summary else ()
+        notes = entries.remarks(variant, said.artifact)
         if artifact.export is None:
             taken = sum(stage.seconds for stage in said.artifact.stages)
             whole.write(self.store, question, Whole(keys, tuple(blobs.values()), entry, notes, taken))

@@ -79,6 +79,12 @@ def entry(
     return Entry(artifact, source)
 
 
+def remarks(variant: Variant, artifact: Artifact) -> tuple[str, ...]:
+    """The notes of an artifact itself: not those that all have of a device, or on a machine without the runtimes."""
+    common = {*_unverified(variant.target), *_why_unproved(None)}
+    return tuple(note for note in artifact.notes if note not in common)
+
+
 def _digested(blobs: Mapping[str, Blob]) -> dict[str, File]:
     return {name: File(sha256=blob.sha256, bytes=blob.size) for name, blob in sorted(blobs.items())}
 
