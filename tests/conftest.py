@@ -149,7 +149,7 @@ def random_array(fact: Fact, rng: np.random.Generator) -> Array:
 def known_code(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A memo that knows the digests of our own code, so that not every checkout of a test takes them anew.
 
-    It is kept from one session to the next, as a build's is: a memo believes no file that was touched.
+    It is kept from one run of the tests to the next, as a build's is: a memo believes no file that was touched.
     """
     from sites import learn_code
 

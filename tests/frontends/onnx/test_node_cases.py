@@ -39,7 +39,11 @@ FAMILIES = frozenset(
         "training",
     }
 )
-OPERATORS = {name for _, name, _, handler in table if handler.__module__.rpartition(".")[2] in FAMILIES}
+OPERATORS = {
+    name
+    for _, name, _, handler in table
+    if handler.__module__.removeprefix("modelbuild.frontends.onnx.handlers.") in FAMILIES
+}
 LEFT_OUT = re.compile(
     r"gridsample_volumetric"  # refused: the operation knows images of two dimensions only
     r"|equal_string"  # arrays of text compare in numpy, and nowhere in the runtime

@@ -130,7 +130,8 @@ def test_no_version_of_a_known_operator_is_forgotten() -> None:
 
 def test_every_file_of_handlers_is_a_family() -> None:
     folder = Path(families.__file__).parent
-    assert sorted(FAMILIES) == sorted(path.stem for path in folder.glob("*.py") if path.stem != "__init__")
+    files = [path.relative_to(folder).with_suffix("") for path in folder.rglob("*.py") if path.stem != "__init__"]
+    assert sorted(FAMILIES) == sorted(".".join(file.parts) for file in files)
 
 
 def test_all_versions_of_an_operator_are_of_one_family() -> None:

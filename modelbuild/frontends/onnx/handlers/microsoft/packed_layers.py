@@ -6,7 +6,7 @@ from modelbuild import ops
 from modelbuild.frontends.handlers import Build
 from modelbuild.frontends.onnx.attention import known_extent
 from modelbuild.frontends.onnx.handlers.activation import MICROSOFT
-from modelbuild.frontends.onnx.handlers.microsoft_packed_weights import matmul_n_bits
+from modelbuild.frontends.onnx.handlers.microsoft.packed_weights import matmul_n_bits
 from modelbuild.frontends.onnx.handlers.normalization import (
     simplified_layer_normalization,
     skip_simplified_layer_normalization,

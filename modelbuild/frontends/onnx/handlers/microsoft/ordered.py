@@ -6,7 +6,7 @@ from modelbuild import ops
 from modelbuild.frontends.handlers import Build, Ints
 from modelbuild.frontends.onnx.attention import Mask, fused, join_heads, split_heads
 from modelbuild.frontends.onnx.handlers.activation import MICROSOFT
-from modelbuild.frontends.onnx.handlers.microsoft_attention import FILTER, causal_mask, padding
+from modelbuild.frontends.onnx.handlers.microsoft.attention import FILTER, causal_mask, padding
 from modelbuild.frontends.onnx.handlers.normalization import normalized
 from modelbuild.frontends.onnx.handlers.quantize import Scale, dequantized, quantized
 from modelbuild.frontends.onnx.registry import onnx

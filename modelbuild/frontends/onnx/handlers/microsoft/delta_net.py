@@ -6,7 +6,7 @@ from modelbuild import ops
 from modelbuild.frontends.handlers import Build
 from modelbuild.frontends.onnx.attention import extents_of, known_extent
 from modelbuild.frontends.onnx.handlers.activation import MICROSOFT
-from modelbuild.frontends.onnx.handlers.microsoft_linear_attention import over_tokens
+from modelbuild.frontends.onnx.handlers.microsoft.linear_attention import over_tokens
 from modelbuild.frontends.onnx.registry import onnx
 from modelbuild.frontends.onnx.shapes import as_list, converted, joined, number
 from modelbuild.graph import Value

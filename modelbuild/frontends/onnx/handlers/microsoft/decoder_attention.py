@@ -12,7 +12,7 @@ from modelbuild.frontends.onnx.attention import (
     split_heads,
 )
 from modelbuild.frontends.onnx.handlers.activation import MICROSOFT
-from modelbuild.frontends.onnx.handlers.microsoft_attention import FILTER
+from modelbuild.frontends.onnx.handlers.microsoft.attention import FILTER
 from modelbuild.frontends.onnx.registry import onnx
 from modelbuild.frontends.onnx.shapes import number
 from modelbuild.graph import Value

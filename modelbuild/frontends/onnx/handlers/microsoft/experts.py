@@ -13,7 +13,7 @@ from modelbuild import ops
 from modelbuild.frontends.handlers import Build, Ints
 from modelbuild.frontends.onnx.attention import known_extent
 from modelbuild.frontends.onnx.handlers.activation import MICROSOFT, swish
-from modelbuild.frontends.onnx.handlers.microsoft_packed_weights import PACKED, Rows, unpacked
+from modelbuild.frontends.onnx.handlers.microsoft.packed_weights import PACKED, Rows, unpacked
 from modelbuild.frontends.onnx.registry import onnx
 from modelbuild.frontends.onnx.shapes import converted, number, shape_of
 from modelbuild.graph import Op, Value

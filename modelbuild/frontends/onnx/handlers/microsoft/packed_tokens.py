@@ -13,7 +13,7 @@ from modelbuild import ops
 from modelbuild.frontends.handlers import Build, Ints
 from modelbuild.frontends.onnx.attention import Mask, counted, extent, extents_of, fused, join_heads, split_heads
 from modelbuild.frontends.onnx.handlers.activation import MICROSOFT
-from modelbuild.frontends.onnx.handlers.microsoft_attention import FILTER
+from modelbuild.frontends.onnx.handlers.microsoft.attention import FILTER
 from modelbuild.frontends.onnx.registry import onnx
 from modelbuild.frontends.onnx.shapes import as_list, converted, joined, number, shape_of
 from modelbuild.graph import Value

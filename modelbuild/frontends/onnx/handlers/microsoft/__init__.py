@@ -1,0 +1,1 @@
+"""Operators of ``com.microsoft``, which onnxruntime's own tools write."""

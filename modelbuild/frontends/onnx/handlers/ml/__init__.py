@@ -1,0 +1,1 @@
+"""Operators of ``ai.onnx.ml``, which the exporters of scikit-learn and the boosting libraries write."""
