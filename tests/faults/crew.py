@@ -37,6 +37,10 @@ class Running:
     def kill(self) -> None:
         self.process.kill()
 
+    @property
+    def ended(self) -> bool:
+        return self.process.poll() is not None
+
     def end(self, seconds: float = PATIENCE) -> Ended:
         """Wait for the end; raises subprocess.TimeoutExpired."""
         code = self.process.wait(seconds)
@@ -56,7 +60,7 @@ def running(site: Site, *command: str, **environment: str) -> Iterator[Running]:
     try:
         yield build
     finally:
-        if build.process.poll() is None:
+        if not build.ended:
             build.kill()
             build.end()
 
