@@ -134,16 +134,11 @@ class Message:
             return cls._layout
 
 
-class _Entry(NamedTuple):
-    """How a tag of a message is read."""
+_Entry: TypeAlias = "tuple[str, int, bool, str, type[Message] | None, _Layout]"
+"""How a tag of a message is read: name, how, whether it is repeated, code, the message within and its layout.
 
-    name: str
-    how: int
-    repeated: bool
-    code: str
-    child: type[Message] | None
-    layout: _Layout
-
+It is taken apart for every field of a file, and Python is slow to take apart a tuple with names.
+"""
 
 _Layout: TypeAlias = dict[int, _Entry]
 
@@ -153,9 +148,9 @@ def _lay_out(layout: _Layout, name: str, field: _Field) -> None:
     wire = {_VARINT: 0, _FIXED: 5 if kind.code in "fI" else 1}.get(kind.how, 2)
     nested = child_of() if child_of else None
     inner = nested.layout() if nested else {}
-    layout[number << 3 | wire] = _Entry(name, kind.how, repeated, kind.code, nested, inner)
+    layout[number << 3 | wire] = name, kind.how, repeated, kind.code, nested, inner
     if repeated and wire != 2:
-        layout[number << 3 | 2] = _Entry(name, _PACKED[kind.how], repeated, kind.code, None, {})
+        layout[number << 3 | 2] = name, _PACKED[kind.how], repeated, kind.code, None, {}
 
 
 def read_file(path: Path, message: type[M]) -> M:
@@ -218,16 +213,17 @@ class _Reader:
             if entry is None:
                 self._refuse_known(tag, layout, at)
                 return stop
-            if entry.how == _BLOB and not entry.repeated:
-                values[entry.name] = self._blob(start, length)
+            name, how, repeated, _, child, _ = entry
+            if how == _BLOB and not repeated:
+                values[name] = self._blob(start, length)
                 return stop
-            if entry.child and length > WINDOW:
-                nested = entry.child() if entry.repeated or entry.name not in values else values[entry.name]
+            if child and length > WINDOW:
+                nested = child() if repeated or name not in values else values[name]
                 self._walk(nested, start, stop, depth + 1)
-                if entry.repeated:
-                    values.setdefault(entry.name, []).append(nested)
+                if repeated:
+                    values.setdefault(name, []).append(nested)
                 else:
-                    values[entry.name] = nested
+                    values[name] = nested
                 return stop
             self._load(at, stop)
         reached = self._base + self._fill(values, layout, at - self._base, stop - self._base, depth)
@@ -280,7 +276,7 @@ class _Reader:
                 elif how == _BYTES:
                     value = buffer[pos:stop]
                 elif how == _BLOB:
-                    value = self._blob(self._base + pos, length)
+                    value = Blob(self._base + pos, length, buffer[pos:stop] if length <= self._small_blob else None)
                 else:
                     numbers = values.setdefault(name, array(code))
                     if how == _PACKED_VARINTS:
@@ -372,6 +368,7 @@ class _Reader:
             at += block.size
 
     def _blob(self, offset: int, length: int) -> Blob:
+        """Give a blob that may go beyond the window."""
         if length > self._small_blob:
             return Blob(offset, length, None)
         self._load(offset, offset + length)
@@ -400,7 +397,7 @@ class _Reader:
             self._refuse(offset - self._base, "field number 0", "a field")
         for other in range(8):
             if entry := layout.get(number << 3 | other):
-                self._refuse(offset - self._base, f"{entry.name} with wire type {wire}", f"wire type {other}")
+                self._refuse(offset - self._base, f"{entry[0]} with wire type {wire}", f"wire type {other}")
 
     def _overrun(self, offset: int, end: int) -> NoReturn:
         self._refuse(offset - self._base, f"a field that goes beyond its message's end at {end}", "a whole one")
