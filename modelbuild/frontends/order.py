@@ -20,16 +20,14 @@ def ordered(nodes: Sequence[SourceNode], needs: Sequence[Collection[str]], given
     neither has is the caller's matter. Raises ``SourceError`` for a value made twice and for a cycle.
     """
     makers = _makers(nodes, given)
+    if _are_sorted(needs, makers):
+        return list(nodes)
     waiting, users = [0] * len(nodes), [list[int]() for _ in nodes]
-    straight = True
     for index, names in enumerate(needs):
         for maker in {makers[name] for name in names if name in makers}:
             if maker >= 0:
-                straight = straight and maker < index
                 users[maker].append(index)
                 waiting[index] += 1
-    if straight:
-        return list(nodes)
     ready = [index for index, count in enumerate(waiting) if not count]
     heapify(ready)
     order = []
@@ -51,10 +49,18 @@ def _makers(nodes: Sequence[SourceNode], given: Iterable[str]) -> dict[str, int]
     for index, node in enumerate(nodes):
         for name in filter(None, node.outputs):
             first = makers.setdefault(name, index)
-            if first != index or node.outputs.count(name) > 1:
+            if first != index or (len(node.outputs) > 1 and node.outputs.count(name) > 1):
                 other = str(nodes[first]) if first >= 0 else "an input or initializer"
                 raise SourceError(f"value {name!r} is made twice: by {other} and by {node}")
     return makers
+
+
+def _are_sorted(needs: Sequence[Collection[str]], makers: dict[str, int]) -> bool:
+    for index, names in enumerate(needs):
+        for name in names:
+            if makers.get(name, -1) >= index:
+                return False
+    return True
 
 
 def _cycle(

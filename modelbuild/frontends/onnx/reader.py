@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from modelbuild.collector import collector_paused
@@ -111,9 +112,10 @@ class _Reader:
             raise SourceError(f"value {_repeated(given)!r} is made twice: it is an input or initializer twice")
         nodes, free = self._nodes(proto.node, given)
         outputs = tuple(map(_value, proto.output))
-        made = {*given, *(name for node in nodes for name in node.outputs)}
+        made = chain.from_iterable([node.outputs for node in nodes])
+        unmade = {value.name for value in outputs}.difference(given, made)
         for output in outputs:
-            if output.name not in made:
+            if output.name in unmade:
                 free.setdefault(output.name, f"the outputs of graph {proto.name!r}")
         values = {value.name: _type(value.type, value.name) for value in proto.value_info if value.type}
         return SourceGraph(proto.name, inputs, outputs, nodes, initializers, values), free
@@ -142,8 +144,7 @@ class _Reader:
             needs.append(needed)
         known = dict.fromkeys(given)
         sorted_nodes = ordered(nodes, needs, known)
-        for node in nodes:
-            known.update(dict.fromkeys(node.outputs))
+        known.update(dict.fromkeys(chain.from_iterable([node.outputs for node in nodes])))
         free: dict[str, str] = {}
         for node, needed in zip(nodes, needs, strict=True):
             for name in needed:
