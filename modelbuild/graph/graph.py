@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import count, repeat
 from typing import Generic, TypeVar
 
 import msgspec
@@ -76,15 +75,18 @@ class Node(Generic[O_co]):
     ) -> None:
         """``names`` gives the single output of a node its tensor names; ``facts`` are what is known of all outputs."""
         self.op = op
-        self.inputs = tuple(inputs)
+        self.inputs = given = tuple(inputs)
         self.name = name
         self.origin = origin
         if facts is None:
-            facts = infer(op, tuple([v.fact for v in self.inputs]))
-        self.outputs = tuple(map(Value, repeat(self), count(), facts))
+            facts = infer(op, tuple([v.fact for v in given]))
+        if len(facts) == 1:  # as nearly always
+            self.outputs: tuple[Value, ...] = (Value(self, 0, facts[0]),)
+        else:
+            self.outputs = tuple([Value(self, i, fact) for i, fact in enumerate(facts)])
         if names:
             self.output.names = tuple(names)
-        for i, value in enumerate(self.inputs):
+        for i, value in enumerate(given):
             value.uses[self, i] = None
 
     @property
@@ -139,18 +141,9 @@ class Graph:
     def _walk(self) -> dict[Node[Op], None]:
         """What outputs and sinks reach, depth first, after the inputs."""
         done: dict[Node[Op], None] = {v.producer: None for v in self.inputs}
-        opened: set[Node[Op]] = set()
-        stack = [*reversed(self.sinks), *(v.producer for v in reversed(self.outputs))]
-        while stack:
-            node = stack[-1]
-            waits_for = [] if node in done else [v.producer for v in node.inputs if v.producer not in done]
-            if not waits_for:
-                done[stack.pop()] = None
-                continue
-            opened.add(node)
-            if not opened.isdisjoint(waits_for):
-                raise BrokenInvariant(f"{node.name} reaches itself")
-            stack.extend(reversed(waits_for))
+        for end in (*[v.producer for v in self.outputs], *self.sinks):
+            if end not in done:
+                _descend(end, done)
         return done
 
     def needs(self, node: Node[Op]) -> bool:
@@ -210,6 +203,28 @@ class Graph:
             for i, value in enumerate(dead.inputs):
                 if value.uses.pop((dead, i), 0) is None:
                     pending.append(value.producer)
+
+
+def _descend(end: Node[Op], done: dict[Node[Op], None]) -> None:
+    """Add ``end`` to ``done``, after all that it needs and is not there yet."""
+    opened = {end}
+    path = [(end, iter(end.inputs))]  # each waits for the one after it
+    while path:
+        node, left = path[-1]
+        for value in left:
+            below = value.producer
+            if below in done:
+                continue
+            if below.inputs:
+                if below in opened:
+                    raise BrokenInvariant(f"{below.name} reaches itself")
+                opened.add(below)
+                path.append((below, iter(below.inputs)))
+                break
+            done[below] = None
+        else:
+            done[node] = None
+            path.pop()
 
 
 @contextmanager

@@ -22,10 +22,12 @@ def infer(op: Op, inputs: tuple[Fact, ...]) -> tuple[Fact, ...]:
         _check_indices(op, inputs)
     made = op.infer(*inputs)
     facts = made if isinstance(made, tuple) else (made,)
+    if not inputs:
+        return facts
     for fact in inputs:
         if fact.value is None and fact.dims is None:
             return facts
-    return _know(op, inputs, facts) if inputs else facts
+    return _know(op, inputs, facts)
 
 
 def _check_indices(op: Op, inputs: tuple[Fact, ...]) -> None:
