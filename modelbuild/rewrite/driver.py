@@ -84,10 +84,9 @@ class _Run:
         return found
 
     def _rewrite(self, node: Node[Op]) -> None:
-        rewriter = Rewriter(node)
         for rule in self._candidates(node):
             for match in matches(rule.pattern, node):
-                answer = rule.rewrite(match, rewriter)
+                answer = rule.rewrite(match, Rewriter(node))
                 if isinstance(answer, Skip):
                     self.trace.skipped(rule.name, str(node.outputs[0]), answer.why)
                 elif answer is not None:

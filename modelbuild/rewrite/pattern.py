@@ -6,6 +6,7 @@ and no casts. A variable that stands twice in a pattern must meet the same value
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Generic, TypeVar, overload
 
 import msgspec
@@ -60,13 +61,15 @@ class Of(msgspec.Struct, Generic[O], frozen=True, eq=False):
     """Meets output ``index`` of one kind of operation.
 
     Below the root of a pattern such a node may have no other use, because the rewrite makes it go away; ``shared``
-    lifts that where the rule leaves it in place.
+    lifts that where the rule leaves it in place. ``where`` asks of a root, before anything else, what its kind cannot
+    tell.
     """
 
     op: type[O]
     inputs: tuple[Pattern, ...]
     index: int = 0
     shared: bool = False
+    where: Callable[[Node[O]], bool] | None = None
 
     def may_be(self, kind: type[Op]) -> bool:
         return issubclass(kind, self.op)
@@ -128,9 +131,15 @@ def scalar() -> Constant:
     return Constant(scalar=True)
 
 
-def of(op: type[O], *inputs: Pattern, index: int = 0, shared: bool = False) -> Of[O]:
+def of(
+    op: type[O],
+    *inputs: Pattern,
+    index: int = 0,
+    shared: bool = False,
+    where: Callable[[Node[O]], bool] | None = None,
+) -> Of[O]:
     """Output ``index`` of an ``op`` whose inputs meet ``inputs``; without any given, the inputs do not matter."""
-    return Of(op, inputs, index, shared)
+    return Of(op, inputs, index, shared, where)
 
 
 class Match:
@@ -157,7 +166,7 @@ class Match:
 
 def matches(pattern: Of[Any], node: Node[Op]) -> list[Match]:
     """Every way in which ``pattern`` fits with ``node`` as its root."""
-    if not isinstance(node.op, pattern.op):
+    if not isinstance(node.op, pattern.op) or (pattern.where is not None and not pattern.where(node)):
         return []
     bound: Bound = {pattern: node.outputs[pattern.index]}
     if not pattern.inputs:

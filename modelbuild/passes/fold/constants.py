@@ -23,13 +23,19 @@ SLACK = 1 << 16
 """Content up to so many bytes is simply computed. A larger constant is moved and cast when it is written, and one that
 would grow by more than this stays the operation that makes it: the file is smaller."""
 
-anything = of(Op)
+
+def _may_be_known(node: Node[Op]) -> bool:
+    """Whether all is known of what a node takes, or makes, or that is nothing: of most nodes none of it is so."""
+    return _contents(node.inputs) is not None or _contents(node.outputs) is not None or node.outputs[0].fact.is_empty
 
 
-@rule(anything)
+known = of(Op, where=_may_be_known)
+
+
+@rule(known)
 def fold_constants(m: Match, g: Rewriter) -> tuple[Value, ...] | Skip | None:
     """op(constants…)  ->  constants"""
-    node = m[anything]
+    node = m[known]
     made, given = _contents(node.outputs) or _nothing(node), _contents(node.inputs)
     if made is None and not given:
         return None
