@@ -6,7 +6,9 @@ import numpy as np
 
 from modelbuild import ops
 from modelbuild.graph import Value
+from modelbuild.passes.fuse.scale import scaled
 from modelbuild.rewrite import Match, Rewriter, Skip, anything, constant, of, rule
+from modelbuild.tensor.storage import InMemory
 
 x = anything()
 gamma, beta, mean, variance = constant(), constant(), constant(), constant()
@@ -17,6 +19,7 @@ norm = of(ops.BatchNormInference, x, gamma, beta, mean, variance)
 def split_batch_norm(m: Match, g: Rewriter) -> Value | Skip:
     """BatchNormInference(x, γ, β, μ, σ²)  ->  x * s + (β - μ * s)  with  s = γ / sqrt(σ² + ε)
 
+    The scale goes on into the weights behind it at once, where there are such: most models have hundreds of these.
     Computed in f64 and rounded once: division and square root are correctly rounded there, so every machine agrees.
     """
     rank = m[x].fact.rank
@@ -27,8 +30,8 @@ def split_batch_norm(m: Match, g: Rewriter) -> Value | Skip:
     shift = parts[1] - parts[2] * scale
     column = (1, -1, *(1,) * (rank - 2))
     dtype = m[x].fact.dtype.numpy
-    scaled = g(ops.Multiply(), m[x], g.constant(scale.reshape(column).astype(dtype), "scale"))
-    return g(ops.Add(), scaled, g.constant(shift.reshape(column).astype(dtype), "shift"))
+    factors = InMemory(scale.reshape(column).astype(dtype))
+    return g(ops.Add(), scaled(g, m[x], factors), g.constant(shift.reshape(column).astype(dtype), "shift"))
 
 
 RULES = (split_batch_norm,)

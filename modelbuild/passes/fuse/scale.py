@@ -3,38 +3,66 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
+import msgspec
 import numpy as np
 
 from modelbuild import ops
 from modelbuild.graph import Op, Value
 from modelbuild.graph.known import EAGER_BYTES
 from modelbuild.rewrite import Match, Rewriter, Rule, Skip, anything, constant, of, rule
+from modelbuild.rewrite.pattern import Of
 from modelbuild.tensor.dtype import ElementType, Ints
 from modelbuild.tensor.storage import InMemory, Reshaped, Scaled, Tensor
 
 x, weights, scale, shift = anything(), constant(), constant(), constant()
 
 
-def _into(kind: type[Op], channel: int, axes: int) -> Rule:
-    """kind(x, W) * s  ->  kind(x, W * s), where ``axes`` axes of W from ``channel`` on count the output channels."""
-    product = of(kind, x, weights)
-    root = of(ops.Multiply, product, scale)
+class Scaling(msgspec.Struct, frozen=True):
+    """A product whose weights take scales in: ``axes`` axes of them from ``channel`` on count the output channels."""
 
-    def fold(m: Match, g: Rewriter) -> Value | Skip:
-        w, rank = m[weights], m[product].output.fact.rank
-        if rank is None or w.dtype is not m[scale].dtype or w.dtype not in {ElementType.f32, ElementType.f64}:
+    product: Of[Any]
+    channel: int
+    axes: int
+
+    def rule(self) -> Rule:
+        """kind(x, W) * s  ->  kind(x, W * s)"""
+        name = self.product.op.__name__.lower()
+        return Rule(f"fold_scale_into_{name}", of(ops.Multiply, self.product, scale), self._fold)
+
+    def _fold(self, m: Match, g: Rewriter) -> Value | Skip:
+        return self.apply(m, g, m[scale])
+
+    def apply(self, m: Match, g: Rewriter, factors: Tensor) -> Value | Skip:
+        """The product that was met, times ``factors``."""
+        w, rank = m[weights], m[self.product].output.fact.rank
+        if rank is None or w.dtype is not factors.dtype or w.dtype not in {ElementType.f32, ElementType.f64}:
             return Skip("the weights are not real numbers of the scale's type")
-        channels = math.prod(w.shape[channel : channel + axes])
-        factors = per_channel(m[scale], channels=channels, rank=rank, axis=1)
-        if factors is None:
-            return Skip(f"scale {list(m[scale].shape)} is not one number per output channel")
-        scaled = g.constant(scale_axes(w, factors, channel, axes), "weights")
-        scaled.names = m.value(weights).names if m.value(weights).used_once else ()
-        return g(m[product].op, m[x], scaled)
+        channels = math.prod(w.shape[self.channel : self.channel + self.axes])
+        found = per_channel(factors, channels=channels, rank=rank, axis=1)
+        if found is None:
+            return Skip(f"scale {list(factors.shape)} is not one number per output channel")
+        made = g.constant(scale_axes(w, found, self.channel, self.axes), "weights")
+        made.names = m.value(weights).names if m.value(weights).used_once else ()
+        return g(m[self.product].op, m[x], made)
 
-    fold.__doc__ = f"{kind.__name__}(x, W) * s  ->  {kind.__name__}(x, W * s)"
-    return Rule(f"fold_scale_into_{kind.__name__.lower()}", root, fold)
+
+SCALED = (
+    Scaling(of(ops.Convolution, x, weights), 0, 1),
+    Scaling(of(ops.GroupConvolution, x, weights), 0, 2),
+    Scaling(of(ops.ConvolutionBackpropData, x, weights), 1, 1),
+)
+
+
+def scaled(g: Rewriter, value: Value, factors: Tensor) -> Value:
+    """``value * factors``: in the weights of what makes ``value`` where these take it in, or else as it is said."""
+    for scaling in SCALED:
+        for way in scaling.product.meet(value, {}):
+            made = scaling.apply(Match(way), g, factors)
+            if isinstance(made, Value):
+                return made
+    return g(ops.Multiply(), value, g.constant(factors, "scale"))
 
 
 def per_channel(factors: Tensor, *, channels: int, rank: int, axis: int) -> InMemory | None:
@@ -58,12 +86,6 @@ def scale_axes(w: Tensor, factors: InMemory, channel: int, axes: int) -> Tensor:
     return InMemory(scaled.numpy()) if scaled.nbytes <= EAGER_BYTES else scaled
 
 
-SCALED = (
-    (ops.Convolution, 0, 1),
-    (ops.GroupConvolution, 0, 2),
-    (ops.ConvolutionBackpropData, 1, 1),
-)
-
 convolved = of(Op)
 shifted = of(ops.Add, convolved, shift)
 
@@ -71,7 +93,7 @@ shifted = of(ops.Add, convolved, shift)
 @rule(of(ops.Multiply, shifted, scale))
 def scale_before_shift(m: Match, g: Rewriter) -> Value | Skip:
     """(conv(x) + b) * s  ->  conv(x) * s + b * s, where the scale can go on into the weights."""
-    if not isinstance(m[convolved].op, tuple(kind for kind, _, _ in SCALED)):
+    if not isinstance(m[convolved].op, tuple(scaling.product.op for scaling in SCALED)):
         return Skip("what is shifted is not a convolution")
     scaled = g(ops.Multiply(), m.value(convolved), m.value(scale))
     return g(ops.Add(), scaled, g(ops.Multiply(), m.value(shift), m.value(scale)))
@@ -91,4 +113,4 @@ def join_shifts(m: Match, g: Rewriter) -> Value | Skip:
     return g(ops.Add(), m[x], g(ops.Add(), m.value(shift), m.value(further)))
 
 
-RULES = (*(_into(*case) for case in SCALED), scale_before_shift, join_shifts)
+RULES = (*(scaling.rule() for scaling in SCALED), scale_before_shift, join_shifts)
