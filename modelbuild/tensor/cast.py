@@ -25,6 +25,10 @@ _VECTORISED: Final[dict[tuple[ElementType, ElementType], Literal["float16", "bfl
 }
 
 
+_BITS: Final = {size: np.dtype(f"u{size}") for size in (1, 2, 4, 8)}
+_SIGNED_BITS: Final = {size: np.dtype(f"i{size}") for size in (1, 2, 4, 8)}
+
+
 class BeyondRange(Exception):
     """A finite number met by a strict cast whose target cannot hold it. Whoever asked for strictness has a way on."""
 
@@ -66,17 +70,16 @@ class Caster(msgspec.Struct, frozen=True):
         """Whether an element is NaN, or so large that it may not fit into the target."""
         if not elements.size:
             return False
-        unsigned, signed = elements.view(f"u{elements.itemsize}"), elements.view(f"i{elements.itemsize}")
-        if self._narrows:
-            bound = int(np.array(_largest(self.target), elements.dtype).view(unsigned.dtype))
-        else:
-            bound = _infinity(self.source)
+        unsigned, signed = elements.view(_BITS[elements.itemsize]), elements.view(_SIGNED_BITS[elements.itemsize])
+        bound = _largest_bits(self.source, self.target)
         # The greatest signed number is the greatest positive float, the greatest unsigned one the least negative.
-        return bool(signed.max() > bound or unsigned.max() > bound | 1 << (self.source.bits - 1))
+        return bool(
+            np.maximum.reduce(signed) > bound or np.maximum.reduce(unsigned) > bound | 1 << (self.source.bits - 1)
+        )
 
     @property
     def _narrows(self) -> bool:
-        return _largest(self.target) < _largest(self.source)
+        return _narrows(self.source, self.target)
 
     def _from_real(self, out: Array, elements: Array) -> None:
         if self.target is _E.boolean:
@@ -154,6 +157,19 @@ def _largest(dtype: ElementType) -> float:
     import ml_dtypes
 
     return float(ml_dtypes.finfo(dtype.numpy).max)  # type: ignore[no-untyped-call]
+
+
+def _narrows(source: ElementType, target: ElementType) -> bool:
+    return _largest(target) < _largest(source)
+
+
+@cache
+def _largest_bits(source: ElementType, target: ElementType) -> int:
+    """The bits of the largest positive number of ``source`` that surely fits into ``target``, or of infinity."""
+    if not _narrows(source, target):
+        return _infinity(source)
+    largest = np.array(_largest(target), source.numpy)
+    return int(largest.view(_BITS[largest.itemsize]))
 
 
 def _infinity(dtype: ElementType) -> int:

@@ -184,7 +184,7 @@ class InMemory(Tensor):
     def octets(self) -> bytes:
         if self.dtype is ElementType.string:
             return pack_strings(self.array.flat)
-        return pack(self._flat(), self.dtype).tobytes()
+        return pack(self._flat(), self.dtype).tobytes() if self.dtype.bits < 8 else self.array.tobytes()
 
     def numpy(self) -> Array:
         return self.array
@@ -226,6 +226,9 @@ class Mapped(Tensor):
                 yield piece
 
 
+_caster = cache(Caster)  # a model has many casts, of few kinds
+
+
 @dataclass(frozen=True, slots=True)
 class Cast(Tensor):
     """Another element type; see ``Caster`` for what does not fit into it."""
@@ -237,21 +240,33 @@ class Cast(Tensor):
     shape: Ints = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        Caster(self.source.dtype, self.dtype, self.saturate, self.strict)
         object.__setattr__(self, "shape", self.source.shape)
+        self._caster()
 
     @property
     def sources(self) -> tuple[Tensor, ...]:
         return (self.source,)
 
     def chunks(self, limit: int = PIECE) -> Iterator[memoryview]:
-        cast = Caster(self.source.dtype, self.dtype, self.saturate, self.strict)
+        cast = self._caster()
         step = min(elements_in(self.dtype, limit), elements_in(self.source.dtype, limit))
         buffers = twins(min(self.size, step), self.dtype.numpy)
         for elements in self.source.arrays(self.source.dtype.nbytes(step)):
             out = next(buffers)[: elements.size]
             cast.into(out, elements)
             yield pack(out, self.dtype).data
+
+    def octets(self) -> bytes:
+        return pack(self.numpy().reshape(-1), self.dtype).tobytes()
+
+    def numpy(self) -> Array:
+        out = np.empty(self.shape, self.dtype.numpy)
+        self._caster().into(out.reshape(-1), self.source.numpy().reshape(-1))
+        out.flags.writeable = False
+        return out
+
+    def _caster(self) -> Caster:
+        return _caster(self.source.dtype, self.dtype, self.saturate, self.strict)
 
 
 @dataclass(frozen=True, slots=True)

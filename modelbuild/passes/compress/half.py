@@ -35,6 +35,11 @@ SMALLEST: Final = 2.0**-14
 VANISHING: Final = 2.0**-24
 """Below this f16 has nothing: a divisor would be zero."""
 
+_FULL: Final = (ElementType.f32, ElementType.f64)
+_SCALES: Final = (ops.Multiply, ops.Subtract)
+_PRODUCTS: Final = (ops.Convolution, ops.GroupConvolution, ops.ConvolutionBackpropData, ops.MatMul)
+_DEQUANTIZES: Final = (ops.Subtract, ops.Multiply, ops.Reshape)
+
 LISTED: Final = 5
 """How many constants a note names."""
 
@@ -98,7 +103,7 @@ def _store(graph: Graph, form: _Form, trace: Trace) -> int:
             new = tuple(copy(body) for body in bodies)
             made += sum(_store(body, form, trace) for body in new)
             node.op = node.op.with_bodies(*new)
-        elif isinstance(node.op, Const) and node.op.value.dtype in {ElementType.f32, ElementType.f64}:
+        elif isinstance(node.op, Const) and node.op.value.dtype in _FULL:
             if why := held.get(node.output) or form.why_not(node.output, node.op.value):
                 trace.skipped(form.name, node.name, why)
             else:
@@ -122,8 +127,8 @@ def _decisive(graph: Graph) -> Mapping[Value, str]:
 
 def _beyond_half(value: Value, tensor: Tensor, *, trusting: bool) -> str | None:
     """Why f16 cannot hold a constant: what is too large would be cut off, what is too small would be zero."""
-    is_trusted = trusting and tensor.nbytes > GLANCE
-    if (not is_trusted and _bound(tensor) > LARGEST) or not _reaches(tensor, SMALLEST):
+    is_small = tensor.nbytes <= GLANCE
+    if is_small or (not trusting and _bound(tensor) > LARGEST) or not _reaches(tensor, SMALLEST):
         peak = _peak(tensor)
         if peak > LARGEST:
             return f"goes up to {peak:.5g}"
@@ -153,7 +158,7 @@ def _peak(tensor: Tensor) -> float:
     """The greatest magnitude of a finite number."""
     peak = 0.0
     for elements in tensor.arrays(GLANCE):
-        found = max(float(elements.max(initial=0)), -float(elements.min(initial=0)))
+        found = float(np.maximum.reduce(np.abs(elements), initial=0))
         if not math.isfinite(found):
             found = float(np.abs(elements[np.isfinite(elements)]).max(initial=0))
         peak = max(peak, found)
@@ -185,7 +190,7 @@ def precise_inputs(node: Node[Op]) -> tuple[int, ...]:
     The scale and zero point of a dequantisation are among them, and the bias of a product with quantised weights: the
     sum is in steps of the scales, and a bias rounded to f16 is some steps off.
     """
-    if isinstance(node.op, ops.Multiply | ops.Subtract) and any(map(_is_dequantized, node.inputs)):
+    if isinstance(node.op, _SCALES) and any(map(_is_dequantized, node.inputs)):
         return tuple(range(len(node.inputs)))
     if isinstance(node.op, ops.Add) and any(map(_is_quantized_product, node.inputs)):
         return tuple(range(len(node.inputs)))
@@ -194,13 +199,12 @@ def precise_inputs(node: Node[Op]) -> tuple[int, ...]:
 
 def _is_quantized_product(value: Value) -> bool:
     node = value.producer
-    products = ops.Convolution | ops.GroupConvolution | ops.ConvolutionBackpropData | ops.MatMul
-    return isinstance(node.op, products) and _is_dequantized(node.inputs[1])
+    return isinstance(node.op, _PRODUCTS) and _is_dequantized(node.inputs[1])
 
 
 def _is_dequantized(value: Value) -> bool:
     """Whether this is Convert [-> Subtract] [-> Multiply] [-> Reshape] of integers."""
     node = value.producer
-    if isinstance(node.op, ops.Subtract | ops.Multiply | ops.Reshape):
+    if isinstance(node.op, _DEQUANTIZES):
         return _is_dequantized(node.inputs[0])
     return isinstance(node.op, ops.Convert) and not node.inputs[0].fact.dtype.is_real

@@ -21,7 +21,7 @@ _BITS = {Precision.FP32: 32, Precision.FP16: 16, Precision.BF16: 16, Precision.I
 def kept_in(value: Value, rules: Sequence[Keep]) -> Precision | None:
     """The precision that a constant's users ask for by the rules, the highest where there are several."""
     found = [
-        rule.precision for user in value.producer.users for rule in rules if rule.holds_for(_names(user), _types(user))
+        rule.precision for rule in rules for user in value.producer.users if rule.holds_for(_names(user), _types(user))
     ]
     return max(found, key=_BITS.__getitem__, default=None)
 
