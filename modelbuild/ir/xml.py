@@ -54,6 +54,9 @@ class _Layers:
         self._graph = graph
         self._weights = weights
         self._indent = indent
+        self._layer_tag = f'{indent}\t<layer id="'
+        self._layer_end = f"{indent}\t</layer>\n"
+        self._sides = {name: (f"{indent}\t\t<{name}>\n", f"{indent}\t\t</{name}>\n") for name in ("input", "output")}
         self._port_tag = f'{indent}\t\t\t<port id="'
         self._names = Names()
         self._sources: dict[Value, tuple[int, int, str, str]] = {}
@@ -82,21 +85,17 @@ class _Layers:
     def _layer(self, number: int, node: Node[Op]) -> str:
         tied = wiring(node) if node.op.bodies() else None
         inputs = tied.inputs if tied else node.inputs
-        parts = [
-            f'{self._indent}\t<layer id="{number}" name="{quote(self._names.of(node))}"',
-            self._kind(node, tied),
-        ]
+        parts = [f'{self._layer_tag}{number}" name="{quote(self._names.of(node))}"', self._kind(node, tied)]
         if inputs:
-            ports = [self._input(number, port, value) for port, value in enumerate(inputs)]
-            parts.append(self._side("input", ports))
+            parts += self._side("input", [self._input(number, port, value) for port, value in enumerate(inputs)])
         if node.outputs:
             ports = [self._output(number, port, value) for port, value in enumerate(node.outputs, start=len(inputs))]
             if isinstance(node.op, Parameter) and node.op.layout:
                 ports = [self._with_layout(port, node.op.layout) for port in ports]
-            parts.append(self._side("output", ports))
+            parts += self._side("output", ports)
         if tied:
             parts += self._bodies(tied)
-        parts.append(f"{self._indent}\t</layer>\n")
+        parts.append(self._layer_end)
         return "".join(parts)
 
     def _bodies(self, tied: Wiring) -> Iterator[str]:
@@ -112,10 +111,8 @@ class _Layers:
             self._names.unique(f"{value.names[0] if value.names else value.producer.op.ir_type()}/sink_port_0")
         )
         known = f' output_names="{tensor_names(value.names)}"' if value.names else ""
-        return (
-            f'{self._indent}\t<layer id="{number}" name="{name}" type="Result" version="opset1"{known}>\n'
-            f"{self._side('input', [port])}{self._indent}\t</layer>\n"
-        )
+        opening = f'{self._layer_tag}{number}" name="{name}" type="Result" version="opset1"{known}>\n'
+        return "".join([opening, *self._side("input", [port]), self._layer_end])
 
     def _kind(self, node: Node[Op], tied: Wiring | None) -> str:
         """Type, version and attributes: from inside the layer's tag to its ports."""
@@ -150,8 +147,9 @@ class _Layers:
         parts += [f"{indent}{line}\n" for line in lines]
         return "".join(parts)
 
-    def _side(self, name: str, ports: list[str]) -> str:
-        return f"{self._indent}\t\t<{name}>\n{''.join(ports)}{self._indent}\t\t</{name}>\n"
+    def _side(self, name: str, ports: list[str]) -> tuple[str, ...]:
+        opening, closing = self._sides[name]
+        return opening, *ports, closing
 
     def _output(self, layer: int, port: int, value: Value) -> str:
         """The port that gives ``value``, which is known from now on."""
