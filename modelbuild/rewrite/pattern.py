@@ -25,9 +25,9 @@ class Anything(msgspec.Struct, frozen=True, eq=False):
         """Whether a value that an operation of that kind makes may be met."""
         return True
 
-    def meet(self, value: Value, bound: Bound) -> list[Bound]:
-        """Each way in which ``value`` is met, beside what is bound already."""
-        return _bind(self, value, bound)
+    def meet(self, value: Value, ways: list[Bound]) -> list[Bound]:
+        """The ways on which ``value`` is met, beside what is bound on them already; they are gone along in place."""
+        return [way for way in ways if way.setdefault(self, value) is value]
 
     def given(self, value: Value) -> Value:
         """What a rule is given for the value that was met."""
@@ -46,10 +46,11 @@ class Constant(msgspec.Struct, frozen=True, eq=False):
     def may_be(self, kind: type[Op]) -> bool:
         return issubclass(kind, Const)
 
-    def meet(self, value: Value, bound: Bound) -> list[Bound]:
+    def meet(self, value: Value, ways: list[Bound]) -> list[Bound]:
         op = value.producer.op
-        fits = isinstance(op, Const) and (not self.scalar or op.value.size == 1)
-        return _bind(self, value, bound) if fits else []
+        if not isinstance(op, Const) or (self.scalar and op.value.size != 1):
+            return []
+        return [way for way in ways if way.setdefault(self, value) is value]
 
     def given(self, value: Value) -> Tensor:
         tensor = value.fact.value
@@ -84,28 +85,29 @@ class Of(msgspec.Struct, Generic[O], frozen=True, eq=False):
             all(wanted.may_be(kind) for wanted, kind in zip(self.inputs, order, strict=True)) for order in orders
         )
 
-    def meet(self, value: Value, bound: Bound) -> list[Bound]:
+    def meet(self, value: Value, ways: list[Bound]) -> list[Bound]:
         node = value.producer
         if not isinstance(node.op, self.op) or value.index != self.index or not (self.shared or _used_once(node)):
             return []
-        return [way for known in _bind(self, value, bound) for way in self.meet_inputs(node, known)]
+        return self.meet_inputs(node, [way for way in ways if way.setdefault(self, value) is value])
 
-    def meet_inputs(self, node: Node[Op], bound: Bound) -> list[Bound]:
-        """Each way in which the inputs of ``node``, whose operation fits, are met."""
+    def meet_inputs(self, node: Node[Op], ways: list[Bound]) -> list[Bound]:
+        """The ways on which the inputs of ``node``, whose operation fits, are met: in either order, if that may be."""
         given = node.inputs
         if not self.inputs:
-            return [bound]
+            return ways
         if len(self.inputs) != len(given):
             return []
-        found = self._meet_all(given, bound)
         if node.op.commutes and given[0] is not given[1]:
-            found += self._meet_all((given[1], given[0]), bound)
-        return found
+            others = [way.copy() for way in ways]
+            return self._meet_all(given, ways) + self._meet_all((given[1], given[0]), others)
+        return self._meet_all(given, ways)
 
-    def _meet_all(self, values: tuple[Value, ...], bound: Bound) -> list[Bound]:
-        ways = [bound]
+    def _meet_all(self, values: tuple[Value, ...], ways: list[Bound]) -> list[Bound]:
         for wanted, value in zip(self.inputs, values, strict=True):
-            ways = [further for way in ways for further in wanted.meet(value, way)]
+            ways = wanted.meet(value, ways)
+            if not ways:
+                break
         return ways
 
     def given(self, value: Value) -> Node[O]:
@@ -114,6 +116,7 @@ class Of(msgspec.Struct, Generic[O], frozen=True, eq=False):
 
 Pattern = Anything | Constant | Of[Any]
 Bound = dict[Pattern, Value]
+"""One way to meet a pattern: a variable that stands on it already stands for the same value again, or it ends."""
 Kinds = tuple[type[Op], ...]
 """The kind of a node and those of the nodes that feed it."""
 
@@ -168,15 +171,7 @@ def matches(pattern: Of[Any], node: Node[Op]) -> list[Match]:
     """Every way in which ``pattern`` fits with ``node`` as its root."""
     if not isinstance(node.op, pattern.op) or (pattern.where is not None and not pattern.where(node)):
         return []
-    bound: Bound = {pattern: node.outputs[pattern.index]}
-    if not pattern.inputs:
-        return [Match(bound)]
-    return [Match(way) for way in pattern.meet_inputs(node, bound)]
-
-
-def _bind(pattern: Pattern, value: Value, bound: Bound) -> list[Bound]:
-    """``bound`` with one more variable; nothing if that stands for another value already."""
-    return [{**bound, pattern: value}] if bound.get(pattern, value) is value else []
+    return [Match(way) for way in pattern.meet_inputs(node, [{pattern: node.outputs[pattern.index]}])]
 
 
 def _used_once(node: Node[Op]) -> bool:

@@ -42,7 +42,7 @@ class Rewriter:
 
     def constant(self, content: Array | Tensor, name: str = "const") -> Value:
         """A constant; its layer is called after the root."""
-        tensor = InMemory(content) if isinstance(content, np.ndarray | np.generic) else content
+        tensor = InMemory(content) if isinstance(content, (np.ndarray, np.generic)) else content
         return Node(Const(tensor), (), f"{self.root.name}/{name}", self.root.origin).output
 
     def ints(self, numbers: Sequence[int]) -> Value:

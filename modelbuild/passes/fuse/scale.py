@@ -58,7 +58,7 @@ SCALED = (
 def scaled(g: Rewriter, value: Value, factors: Tensor) -> Value:
     """``value * factors``: in the weights of what makes ``value`` where these take it in, or else as it is said."""
     for scaling in SCALED:
-        for way in scaling.product.meet(value, {}):
+        for way in scaling.product.meet(value, [{}]):
             made = scaling.apply(Match(way), g, factors)
             if isinstance(made, Value):
                 return made
@@ -70,7 +70,7 @@ def per_channel(factors: Tensor, *, channels: int, rank: int, axis: int) -> InMe
     if len(factors.shape) > rank or factors.size not in {1, channels}:
         return None
     aligned = (1,) * (rank - len(factors.shape)) + factors.shape
-    if any(extent != 1 for i, extent in enumerate(aligned) if i != axis):
+    if aligned[axis] != factors.size:
         return None
     flat = factors.numpy().reshape(-1)
     return InMemory(flat if flat.size == channels else np.repeat(flat, channels))
