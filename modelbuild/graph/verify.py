@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from modelbuild.errors import BrokenInvariant
 from modelbuild.graph.graph import Graph, Node
 from modelbuild.graph.known import infer
@@ -13,24 +15,31 @@ def verify(graph: Graph) -> None:
     nodes = graph.nodes()
     live = set(nodes)
     for node in nodes:
-        _verify_uses(node, live)
+        _verify_inputs(node, live)
         _verify_facts(node)
         for body in node.op.bodies():
             verify(body)
+    # Every input is a use that is known of. If there are as many uses as inputs, there are no others.
+    if sum([len(v.uses) for node in nodes for v in node.outputs]) != sum([len(node.inputs) for node in nodes]):
+        _refuse_strangers(nodes, live)
 
 
-def _verify_uses(node: Node[Op], live: set[Node[Op]]) -> None:
+def _verify_inputs(node: Node[Op], live: set[Node[Op]]) -> None:
     for i, value in enumerate(node.inputs):
         if (node, i) not in value.uses:
             raise BrokenInvariant(f"{value} does not know its use in {node.name}")
         if value.producer not in live:
             raise BrokenInvariant(f"{node.name} uses {value}, which is not of this graph")
-    for value in node.outputs:
-        for user, i in value.uses:
-            if user not in live:
-                raise BrokenInvariant(f"{value} is used by {user.name}, which is dead")
-            if user.inputs[i] is not value:
-                raise BrokenInvariant(f"{value} has a stale use in {user.name}")
+
+
+def _refuse_strangers(nodes: Sequence[Node[Op]], live: set[Node[Op]]) -> None:
+    for node in nodes:
+        for value in node.outputs:
+            for user, i in value.uses:
+                if user not in live:
+                    raise BrokenInvariant(f"{value} is used by {user.name}, which is dead")
+                if user.inputs[i] is not value:
+                    raise BrokenInvariant(f"{value} has a stale use in {user.name}")
 
 
 def _verify_facts(node: Node[Op]) -> None:
