@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -43,7 +43,7 @@ class ElementType(StrEnum):
     f4e2m1 = "f4e2m1"
     dynamic = "dynamic"
 
-    @property
+    @cached_property
     def numpy(self) -> np.dtype[Any]:
         """The little-endian numpy type of one element; raises ``TypeError`` where numpy and ml_dtypes have none.
 
@@ -51,29 +51,29 @@ class ElementType(StrEnum):
         """
         return _numpy(self)
 
-    @property
+    @cached_property
     def bits(self) -> int:
         """Bits of one element in an IR's weights; strings and ``dynamic`` have no fixed width (0)."""
         return _BITS[self]
 
-    @property
+    @cached_property
     def is_real(self) -> bool:
         """Whether this is a floating-point type."""
         return self in _REAL
 
-    @property
+    @cached_property
     def is_signed_integer(self) -> bool:
         return self in _SIGNED
 
-    @property
+    @cached_property
     def is_unsigned_integer(self) -> bool:
         return self in _UNSIGNED
 
-    @property
+    @cached_property
     def is_integer(self) -> bool:
         return self in _SIGNED or self in _UNSIGNED
 
-    @property
+    @cached_property
     def port(self) -> str:
         """The spelling in ``precision=`` attributes of ports."""
         return _PORT.get(self, self.value.upper())
