@@ -13,7 +13,9 @@ import inspect
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from importlib import import_module
+from itertools import chain, cycle
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
 
 import msgspec
@@ -87,7 +89,7 @@ class Build:
         return Node(op, inputs, f"{self.layer}/{type(op).__name__}", self.origin)
 
     def const(self, content: Array | Tensor) -> Value:
-        tensor = InMemory(content) if isinstance(content, np.ndarray | np.generic) else content
+        tensor = InMemory(content) if isinstance(content, (np.ndarray, np.generic)) else content
         return self(Const(tensor))
 
     def ints(self, *numbers: int) -> Value:
@@ -143,7 +145,7 @@ class Build:
         return found[0]
 
 
-class Signature(msgspec.Struct, frozen=True):
+class Signature(msgspec.Struct, frozen=True, eq=False):
     """What a handler takes, read once from its parameters."""
 
     handler: Handler
@@ -192,13 +194,18 @@ class Signature(msgspec.Struct, frozen=True):
         missing = self.required - node.attributes.keys()
         return f"attribute {min(missing)} is missing" if missing else None
 
-    def misfit(self, inputs: Sequence[Argument | None]) -> str | None:
-        """Which of the inputs is missing, or is a sequence where a tensor is wanted, or the other way round."""
-        for i, given in enumerate(inputs):
-            if not isinstance(given, self.inputs[min(i, len(self.inputs) - 1)]):
-                found = "a tensor" if isinstance(given, Value) else "a sequence" if given else "missing"
-                return f"input {i} is {found}"
-        return None
+
+@lru_cache(4096)  # there are few kinds of nodes, and thousands of each
+def _misfit(signature: Signature, given: tuple[type, ...]) -> str | None:
+    """Which input, by the types of all, is missing, or a sequence where a tensor is wanted, or the other way round."""
+    wanted = chain(signature.inputs, cycle(signature.inputs[-1:]))  # the last one may stand for any number
+    for i, (kind, kinds) in enumerate(zip(given, wanted, strict=False)):
+        if kind not in kinds:
+            return f"input {i} is {_CALLED.get(kind, 'missing')}"
+    return None
+
+
+_CALLED: dict[type, str] = {Value: "a tensor", Items: "a sequence"}
 
 
 def _attributes_of(
@@ -308,7 +315,7 @@ class Handlers:
         """
         node = build.source
         signature = self.signature(handler)
-        wrong = signature.check(node) or signature.misfit(inputs)
+        wrong = signature.check(node) or _misfit(signature, tuple(map(type, inputs)))
         if wrong:
             raise Refusal(wrong)
         try:
