@@ -85,18 +85,14 @@ class _Layers:
     def _layer(self, number: int, node: Node[Op]) -> str:
         tied = wiring(node) if node.op.bodies() else None
         inputs = tied.inputs if tied else node.inputs
-        parts = [f'{self._layer_tag}{number}" name="{quote(self._names.of(node))}"', self._kind(node, tied)]
-        if inputs:
-            parts += self._side("input", [self._input(number, port, value) for port, value in enumerate(inputs)])
-        if node.outputs:
-            ports = [self._output(number, port, value) for port, value in enumerate(node.outputs, start=len(inputs))]
-            if isinstance(node.op, Parameter) and node.op.layout:
-                ports = [self._with_layout(port, node.op.layout) for port in ports]
-            parts += self._side("output", ports)
-        if tied:
-            parts += self._bodies(tied)
-        parts.append(self._layer_end)
-        return "".join(parts)
+        name, kind = quote(self._names.of(node)), self._kind(node, tied)
+        taken = [self._input(number, port, value) for port, value in enumerate(inputs)]
+        given = [self._output(number, port, value) for port, value in enumerate(node.outputs, start=len(inputs))]
+        if isinstance(node.op, Parameter) and node.op.layout:
+            given = [self._with_layout(port, node.op.layout) for port in given]
+        sides = f"{self._side('input', taken)}{self._side('output', given)}"
+        bodies = "".join(self._bodies(tied)) if tied else ""
+        return f'{self._layer_tag}{number}" name="{name}"{kind}{sides}{bodies}{self._layer_end}'
 
     def _bodies(self, tied: Wiring) -> Iterator[str]:
         indent = f"{self._indent}\t\t"
@@ -112,7 +108,7 @@ class _Layers:
         )
         known = f' output_names="{tensor_names(value.names)}"' if value.names else ""
         opening = f'{self._layer_tag}{number}" name="{name}" type="Result" version="opset1"{known}>\n'
-        return "".join([opening, *self._side("input", [port]), self._layer_end])
+        return f"{opening}{self._side('input', [port])}{self._layer_end}"
 
     def _kind(self, node: Node[Op], tied: Wiring | None) -> str:
         """Type, version and attributes: from inside the layer's tag to its ports."""
@@ -147,9 +143,11 @@ class _Layers:
         parts += [f"{indent}{line}\n" for line in lines]
         return "".join(parts)
 
-    def _side(self, name: str, ports: list[str]) -> tuple[str, ...]:
+    def _side(self, name: str, ports: list[str]) -> str:
+        if not ports:
+            return ""
         opening, closing = self._sides[name]
-        return opening, *ports, closing
+        return f"{opening}{''.join(ports)}{closing}"
 
     def _output(self, layer: int, port: int, value: Value) -> str:
         """The port that gives ``value``, which is known from now on."""
