@@ -77,10 +77,11 @@ class _Run:
         return found
 
     def _is_of_interest(self, kind: type[Op]) -> bool:
-        """Whether there is a rule for operations of ``kind``, whatever feeds them."""
+        """Whether there is a rule for operations of ``kind``, whatever feeds them, or they run bodies."""
         found = self._kinds.get(kind)
         if found is None:
-            found = self._kinds[kind] = any(_is_for(rule, kind) for rule in self.rules)
+            runs_bodies = kind.bodies is not Op.bodies
+            found = self._kinds[kind] = runs_bodies or any(_is_for(rule, kind) for rule in self.rules)
         return found
 
     def _rewrite(self, node: Node[Op]) -> None:
@@ -125,7 +126,7 @@ class _Run:
 
     def _push(self, *nodes: Node[Op]) -> None:
         for node in nodes:
-            if node not in self._queued and (self._is_of_interest(type(node.op)) or node.op.bodies()):
+            if node not in self._queued and self._is_of_interest(type(node.op)):
                 self._queued.add(node)
                 self._queue.append(node)
 

@@ -334,9 +334,9 @@ class Scaled(Tensor):
             start += elements.size
             yield pack(out, self.dtype).data
 
+    @np.errstate(over="ignore", under="ignore", invalid="ignore")
     def numpy(self) -> Array:
-        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-            out = self.source.numpy() * self.factors.array.reshape(-1, *(1,) * (len(self.shape) - self.axis - 1))
+        out = self.source.numpy() * self.factors.array.reshape(-1, *(1,) * (len(self.shape) - self.axis - 1))
         _quiet(out)
         out.flags.writeable = False
         return out
