@@ -13,6 +13,7 @@ import pytest
 
 from modelbuild.errors import SourceError
 from modelbuild.tensor import storage
+from modelbuild.tensor.cast import BeyondRange
 from modelbuild.tensor.dtype import Array, ElementType
 from modelbuild.tensor.pieces import PIECE
 from modelbuild.tensor.quantized import Quantized
@@ -208,6 +209,19 @@ def test_scaling_at_once_gives_the_bytes_of_scaling_in_pieces() -> None:
     for axis, extent in enumerate(array.shape):
         scaled = Scaled(InMemory(array), InMemory(RNG.standard_normal(extent).astype(np.float32)), axis)
         assert scaled.numpy().tobytes() == content(scaled, 56)
+
+
+@pytest.mark.parametrize(("kind", "to"), [("f32", "f16"), ("f32", "u4"), ("f64", "bf16"), ("u4", "f32")])
+def test_casting_at_once_gives_the_bytes_of_casting_in_pieces(kind: str, to: str) -> None:
+    cast = Cast(InMemory(RNG.integers(0, 9, (3, 5, 7)).astype(E(kind).numpy)), E(to))
+    assert cast.octets() == content(cast, 8)
+    assert cast.numpy().shape == (3, 5, 7)
+
+
+def test_a_strict_cast_at_once_meets_what_does_not_fit() -> None:
+    cast = Cast(InMemory(np.array([1, 1e5], np.float32)), E.f16, strict=True)
+    with pytest.raises(BeyondRange):
+        cast.octets()
 
 
 @pytest.mark.parametrize("kind", ["f32", "u4", "u1", "boolean"])
