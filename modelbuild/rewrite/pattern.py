@@ -62,8 +62,8 @@ class Of(msgspec.Struct, Generic[O], frozen=True, eq=False):
     """Meets output ``index`` of one kind of operation.
 
     Below the root of a pattern such a node may have no other use, because the rewrite makes it go away; ``shared``
-    lifts that where the rule leaves it in place. ``where`` asks of a root, before anything else, what its kind cannot
-    tell.
+    lifts that where the rule leaves it in place. ``where`` asks of a node, before anything is bound, what its kind
+    cannot tell.
     """
 
     op: type[O]
@@ -88,6 +88,8 @@ class Of(msgspec.Struct, Generic[O], frozen=True, eq=False):
     def meet(self, value: Value, ways: list[Bound]) -> list[Bound]:
         node = value.producer
         if not isinstance(node.op, self.op) or value.index != self.index or not (self.shared or _used_once(node)):
+            return []
+        if self.where is not None and not self.where(node):
             return []
         return self.meet_inputs(node, [way for way in ways if way.setdefault(self, value) is value])
 

@@ -54,9 +54,13 @@ def test_a_way_that_ends_leaves_nothing_on_the_other() -> None:
     assert not matches(of(ops.Add, x, squared), made(ops.Add(), made(ops.Multiply(), a, b), a).producer)
 
 
-def test_a_root_is_asked_before_anything_else() -> None:
+def test_a_node_is_asked_what_its_kind_cannot_tell() -> None:
     x = anything()
-    node = made(ops.Relu(), given("a")).producer
-    assert not matches(of(ops.Relu, x, where=lambda relu: relu.name == "wanted"), node)
-    node.name = "wanted"
-    assert matches(of(ops.Relu, x, where=lambda relu: relu.name == "wanted"), node)
+    wanted = of(ops.Relu, x, where=lambda relu: relu.name == "wanted")
+    relu = made(ops.Relu(), given("a"))
+    above = made(ops.Sqrt(), relu).producer
+    assert not matches(wanted, relu.producer)
+    assert not matches(of(ops.Sqrt, wanted), above)
+    relu.producer.name = "wanted"
+    assert matches(wanted, relu.producer)
+    assert matches(of(ops.Sqrt, wanted), above)

@@ -6,7 +6,7 @@ import numpy as np
 
 from modelbuild import ops
 from modelbuild.graph import Value
-from modelbuild.passes.fuse.scale import scaled
+from modelbuild.passes.fuse.scale import times
 from modelbuild.rewrite import Match, Rewriter, Skip, anything, constant, of, rule
 from modelbuild.tensor.storage import InMemory
 
@@ -31,7 +31,7 @@ def split_batch_norm(m: Match, g: Rewriter) -> Value | Skip:
     column = (1, -1, *(1,) * (rank - 2))
     dtype = m[x].fact.dtype.numpy
     factors = InMemory(scale.reshape(column).astype(dtype))
-    return g(ops.Add(), scaled(g, m[x], factors), g.constant(shift.reshape(column).astype(dtype), "shift"))
+    return g(ops.Add(), times(g, m[x], factors), g.constant(shift.reshape(column).astype(dtype), "shift"))
 
 
 RULES = (split_batch_norm,)

@@ -55,7 +55,7 @@ SCALED = (
 )
 
 
-def scaled(g: Rewriter, value: Value, factors: Tensor) -> Value:
+def times(g: Rewriter, value: Value, factors: Tensor) -> Value:
     """``value * factors``: in the weights of what makes ``value`` where these take it in, or else as it is said."""
     for scaling in SCALED:
         for way in scaling.product.meet(value, [{}]):
