@@ -86,7 +86,7 @@ class Of(msgspec.Struct, Generic[O], frozen=True, eq=False):
         )
 
     def meet(self, value: Value, ways: list[Bound]) -> list[Bound]:
-        node = value.producer
+        node: Node[Any] = value.producer
         if not isinstance(node.op, self.op) or value.index != self.index or not (self.shared or _used_once(node)):
             return []
         if self.where is not None and not self.where(node):
