@@ -35,8 +35,7 @@ def emit(inputs: Inputs, params: Params, out: Outputs) -> None:
     graph = inputs.value("graph", "graph.txt", list, lambda path: [path.read_text()])
     graph[0] += params["device"]
     out.write("m.xml", graph[0].upper().encode())
-    with out.create("m.bin") as file:
-        file.write(bytes(params.get("size", 10)))
+    out.write("m.bin", bytes(params.get("size", 10)))
 
 
 @stage("keep", code=(), versions=())

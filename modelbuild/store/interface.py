@@ -60,10 +60,13 @@ class Store(Protocol):
         """Make the new file ``target`` hold ``blob``, checked on the way; raises Lost, leaving no file, or OSError."""
 
     def scratch(self) -> AbstractContextManager[Path]:
-        """A folder for drafts, gone afterwards whatever happens. A disk that is full within the block: StoreError."""
+        """An empty folder for drafts; what is left in it is gone afterwards. A disk full in the block: StoreError."""
 
     def take(self, draft: Path, blob: Blob | None = None) -> Blob:
         """Move a finished file of a `scratch` folder in. ``blob``, if the writer has counted along, saves a reading."""
+
+    def put(self, data: bytes) -> Blob:
+        """Take in what is in memory."""
 
     def publish(self, record: Record) -> None:
         """Make ``record`` the answer to its key. All its blobs have been taken."""

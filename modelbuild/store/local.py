@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
-import tempfile
 import threading
-import weakref
 from collections import deque
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +16,7 @@ from modelbuild import digest, disk
 from modelbuild.errors import StoreError
 from modelbuild.store import layout, lock
 from modelbuild.store.copying import copy
+from modelbuild.store.drafts import Drafts, publish
 from modelbuild.store.interface import Damage, Lost
 from modelbuild.store.pins import Pins
 from modelbuild.store.record import Blob, Record, blob_of, blob_of_bytes
@@ -35,6 +33,8 @@ _WORTH_SYNCING = 1 << 20
 """Bytes from where it is worth waiting for the disk. What a power cut takes is noticed by its size or check sum when it
 is asked for, and made again: of small things in less time than syncing all of them takes."""
 
+_READ_ONLY, _READ_WRITE = 0o444, 0o644
+
 _CACHE_TAG = b"Signature: 8a477f597d28d172789f06886806bc55\n# Made by modelbuild; safe to delete, costs only time.\n"
 
 
@@ -50,7 +50,7 @@ class LocalStore:
         self.home = root / FORMAT
         self.uses = Uses(self.home / "uses")
         self.pins = Pins(self.home / "pins")
-        self._drafts: Path | None = None
+        self._open_drafts: Drafts | None = None
         self._owner = os.getpid()
         self._opening = threading.Lock()
 
@@ -124,53 +124,48 @@ class LocalStore:
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
-        with disk.explained(self.home):
-            folder = Path(tempfile.mkdtemp(dir=self._open(), prefix="work-"))
-        try:
-            yield folder
-        except OSError as error:
-            if error.errno not in disk.REFUSALS:
-                raise
-            raise StoreError(disk.refusal(error, self.home, "the cache")) from error  # no draft's name helps anybody
-        finally:
+        with ExitStack() as held:
+            with disk.explained(self.home):
+                folder = held.enter_context(self._drafts().folder())
             try:
-                folder.rmdir()
-            except OSError:  # something is left in it
-                shutil.rmtree(folder, ignore_errors=True)  # what a full disk leaves is swept by the next process
+                yield folder
+            except OSError as error:
+                if error.errno not in disk.REFUSALS:
+                    raise
+                raise self._refused(error) from error
 
     def take(self, draft: Path, blob: Blob | None = None) -> Blob:
         with disk.explained(draft):
             counted = blob or blob_of(draft)
-            target = Path(self._place("blobs", counted.sha256))
-            draft.chmod(0o444)
+            draft.chmod(_READ_ONLY)
             if counted.size >= _WORTH_SYNCING:
                 disk.sync(draft)
-            disk.make_folder(target.parent)
-            draft.replace(target)  # also over one that is there: it may be damaged, this one is not
+            # Also over one that is there: it may be damaged, this one is not.
+            publish(str(draft), self._place("blobs", counted.sha256))
         return counted
 
     def put(self, data: bytes) -> Blob:
-        """Take in what is in memory, and small."""
-        draft = self._open() / secrets.token_hex(8)
-        with disk.explained(self.home):
-            draft.write_bytes(data)
-        return self.take(draft, blob_of_bytes(data))
+        blob = blob_of_bytes(data)
+        place = self._place("blobs", blob.sha256)
+        if not self._is_known(place, data):
+            self._write(data, place, _READ_ONLY)
+        return blob
 
     def publish(self, record: Record) -> None:
-        target = Path(self._place("records", record.key))
-        with disk.explained(target):
-            disk.replace(target, record.encode(), drafts=self._open(), synced=record.size >= _WORTH_SYNCING)
+        data = record.encode()
+        self._write(data, self._place("records", record.key), _READ_WRITE, synced=record.size >= _WORTH_SYNCING)
 
     @contextmanager
     def lock(self, key: Digest, patience: float) -> Iterator[bool]:
         path = self.home / "locks" / key
         with disk.explained(path):
-            descriptor = lock.acquire(path, patience)
+            sign = self._drafts().sign
+            mine = sign is not None and lock.claim(path, sign, patience)
         try:
-            yield descriptor is not None
+            yield mine
         finally:
-            if descriptor is not None:
-                lock.release(path, descriptor)
+            if mine:
+                lock.disclaim(path)
 
     # ---- looking after it ----
 
@@ -214,41 +209,44 @@ class LocalStore:
         self.set_aside(self.place("blobs", blob.sha256), f"blob {blob.sha256[:12]}", why)
         return Lost(blob)
 
-    def _open(self) -> Path:
-        """The folder for drafts of this process: on the store's file system, so that a rename publishes."""
-        with self._opening:
-            if self._drafts is None or self._owner != os.getpid():
-                self._owner = os.getpid()
-                self._drafts = self._make_home()
-            return self._drafts
+    def _is_known(self, place: str, data: bytes) -> bool:
+        """Whether a blob is there and holds ``data``; it counts as young then, and is left alone by a sweep."""
+        try:
+            with open(place, "rb", buffering=0) as file:  # noqa: PTH123 - see _place
+                if os.fstat(file.fileno()).st_size != len(data) or file.read() != data:
+                    return False
+            os.utime(place)
+        except OSError:  # not there, or not ours: it is written, which says what is wrong
+            return False
+        return True
 
-    def _make_home(self) -> Path:
-        drafts = self.home / "drafts"
-        drafts.mkdir(parents=True, exist_ok=True)
+    def _write(self, data: bytes, place: str, mode: int, *, synced: bool | None = None) -> None:
+        worth = len(data) >= _WORTH_SYNCING if synced is None else synced
+        with disk.explained(self.home):
+            drafts = self._drafts()
+        try:
+            drafts.write(data, place, mode=mode, synced=worth)
+        except OSError as error:
+            if error.errno in disk.REFUSALS:
+                raise self._refused(error) from error
+            raise disk.trouble(error, Path(place)) from error
+
+    def _refused(self, error: OSError) -> StoreError:
+        """That the disk does not take something; the name of a draft would help nobody."""
+        return StoreError(disk.refusal(error, self.home, "the cache"))
+
+    def _drafts(self) -> Drafts:
+        """Those of this process, which may be a fork of the one that had some."""
+        with self._opening:
+            if self._open_drafts is None or self._owner != os.getpid():
+                self._owner = os.getpid()
+                self._open_drafts = self._make_home()
+            return self._open_drafts
+
+    def _make_home(self) -> Drafts:
+        drafts = Drafts(self.home / "drafts")
+        disk.make_folder(self.home / "locks")
         tag = self.root / "CACHEDIR.TAG"
         if not tag.exists():
-            disk.replace(tag, _CACHE_TAG, drafts=drafts, synced=False)
-        _sweep(drafts)
-        mine = drafts / f"{os.getpid()}-{secrets.token_hex(4)}"
-        sign = mine.with_suffix(".lock")  # held for as long as this process may write, which keeps the sweep away
-        descriptor = lock.acquire(sign, patience=0)
-        mine.mkdir()
-        weakref.finalize(self, _leave, mine, sign, descriptor, os.getpid())
-        return mine
-
-
-def _leave(drafts: Path, sign: Path, descriptor: int | None, owner: int) -> None:
-    if os.getpid() != owner:  # a fork of the process that writes there
-        return
-    shutil.rmtree(drafts, ignore_errors=True)
-    if descriptor is not None:
-        lock.release(sign, descriptor)
-
-
-def _sweep(drafts: Path) -> None:
-    """Remove the drafts of processes that are gone."""
-    for sign in sorted(drafts.glob("*.lock")):
-        descriptor = lock.acquire(sign, patience=0)
-        if descriptor is not None:
-            shutil.rmtree(sign.with_suffix(""), ignore_errors=True)
-            lock.release(sign, descriptor)
+            drafts.write(_CACHE_TAG, str(tag), mode=_READ_WRITE, synced=False)
+        return drafts

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _FIRST_PAUSE = 0.002
 _LONGEST_PAUSE = 0.02  # whoever waits here is a worker that does nothing
 _NO_LOCKS = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS})
+_NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
 
 @contextmanager
@@ -52,33 +53,91 @@ def acquire(path: Path, patience: float) -> int | None:
 
 
 def _locked(path: Path, patience: float, how: int) -> int | None:
-    deadline = time.monotonic() + patience
-    pause = _FIRST_PAUSE
+    for _ in _rounds(patience):
+        try:
+            return _attempt(path, how)
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+            return None
+    return None
+
+
+def _attempt(path: Path, how: int) -> int:
+    """The open, locked file. Raises BlockingIOError where somebody else holds it."""
     while True:
         descriptor = os.open(path, how | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except OSError:
             os.close(descriptor)
-            if error.errno in _NO_LOCKS:
-                return None
-            if not isinstance(error, BlockingIOError):
-                raise
-        else:
-            if _is_still(path, descriptor):
-                return descriptor
-            os.close(descriptor)  # its last holder removed the file between our open and our lock
-            continue
-        if time.monotonic() >= deadline:
-            return None
+            raise
+        if _is_still(path, descriptor):
+            return descriptor
+        os.close(descriptor)  # its last holder removed the file between our open and our lock
+
+
+def _rounds(patience: float) -> Iterator[None]:
+    """Now, and again and again until so many seconds have passed."""
+    deadline = time.monotonic() + patience
+    pause = _FIRST_PAUSE
+    yield
+    while time.monotonic() < deadline:
         time.sleep(pause)
         pause = min(2 * pause, _LONGEST_PAUSE)
+        yield
 
 
 def release(path: Path, descriptor: int) -> None:
     # Unlinked while locked: whoever waits on this file finds, once it has the lock, that the name is gone.
     path.unlink(missing_ok=True)
     os.close(descriptor)
+
+
+def claim(path: Path, sign: Path, patience: float) -> bool:
+    """Hold ``path`` by making it another name of ``sign``, a file that this process has locked for as long as it lives.
+
+    Nothing is made or deleted on the disk for it, as a lock file would be. Whoever waits sees the name go, or that its
+    holder is gone. False after ``patience`` seconds, or if this file system knows no second names.
+    """
+    for _ in _rounds(patience):
+        try:
+            if _is_claimed(path, sign):
+                return True
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            return False
+    return False
+
+
+def disclaim(path: Path) -> None:
+    path.unlink(missing_ok=True)
+
+
+def _is_claimed(path: Path, sign: Path) -> bool:
+    while True:
+        try:
+            os.link(sign, path)
+        except FileExistsError:
+            if not _is_free(path):
+                return False
+        else:
+            return True
+
+
+def _is_free(path: Path) -> bool:
+    """Take away a name that a killed process left; whether there is none now."""
+    try:
+        descriptor = _attempt(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return True
+    except BlockingIOError:
+        return False
+    release(path, descriptor)
+    return True
 
 
 def _is_still(path: Path, descriptor: int) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelbuild.store.interface import Damage, Lost
-from modelbuild.store.record import Blob, Record, blob_of
+from modelbuild.store.record import Blob, Record, blob_of, blob_of_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,6 +68,11 @@ class MemoryStore:
         self.blobs[counted.sha256] = draft.read_bytes()
         draft.unlink()
         return counted
+
+    def put(self, data: bytes) -> Blob:
+        blob = blob_of_bytes(data)
+        self.blobs[blob.sha256] = data
+        return blob
 
     def publish(self, record: Record) -> None:
         self.records[record.key] = record.encode()

@@ -236,7 +236,7 @@ def test_the_lock_of_a_killed_process_is_free(local: LocalStore, killed: Path) -
 
 def test_the_drafts_of_a_killed_process_are_swept(local: LocalStore, killed: Path) -> None:
     assert (killed / "half").exists()
-    put(local, b"x")
+    put(LocalStore(local.root), b"x")
     assert not killed.exists()
 
 
