@@ -9,6 +9,7 @@ A pool belongs to the process that uses it: in a fork it starts afresh, with no 
 
 from __future__ import annotations
 
+import math
 import os
 import select
 import signal
@@ -24,6 +25,7 @@ from typing import Any, NamedTuple
 
 from modelbuild.errors import StageError
 from modelbuild.stages.channel import Channel, error_of
+from modelbuild.stages.diary import Diary
 from modelbuild.stages.errand import Done, Errand, done_of
 from modelbuild.stages.event import Event, Listener
 from modelbuild.stages.turns import Turns
@@ -32,12 +34,14 @@ _BOOT = """
 import sys
 sys.path[:] = {path!r}
 from modelbuild.stages.worker import main
-main({descriptor}, {cache!r}, {store!r})
+main({descriptor}, {diary}, {cache!r}, {store!r})
 """
 _INHERITED: list[Worker] = []
 """Workers of the process that this one is a fork of. Kept, because collecting them would look for their processes."""
 
 _LAST_WORDS = 2_000
+_GLANCE = 0.1
+"""Seconds between two looks at what a worker does."""
 _GOODBYE = 2.0
 
 
@@ -171,12 +175,14 @@ class Worker:
     def __init__(self, cache: Path, store: Path) -> None:
         self.is_new = True
         ours, theirs = socket.socketpair()
-        boot = _BOOT.format(path=sys.path, descriptor=theirs.fileno(), cache=str(cache), store=str(store))
+        self._diary = Diary.new()
+        shared = {"descriptor": theirs.fileno(), "diary": self._diary.fileno()}
+        boot = _BOOT.format(path=sys.path, cache=str(cache), store=str(store), **shared)
         self._printed = tempfile.TemporaryFile()  # noqa: SIM115 - open for as long as the worker lives; shown if it dies
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-c", boot],
-                pass_fds=[theirs.fileno()],
+                pass_fds=shared.values(),
                 stdin=subprocess.DEVNULL,
                 stdout=self._printed,
                 stderr=self._printed,
@@ -192,31 +198,31 @@ class Worker:
 
     def ask(self, errand: Errand, timeout: float | None, listener: Listener) -> Reply:
         """Raises NeverBegan, or StageError when the worker died or was killed over the errand."""
-        at = Event("run", errand.jobs[0].stage.name, errand.jobs[0].subject)
+        self._diary.begin()
         try:
             self._channel.send(errand.plain())
         except ConnectionError:
             raise NeverBegan from None
-        began = False
-        deadline = None
+        at: Event | None = None
+        glance = _GLANCE if timeout is None else min(_GLANCE, timeout)
+        deadline = math.inf
         while True:
-            try:
-                message = self._next(deadline)
-            except TimeoutError:
-                self.kill()
-                raise self._failed(at, listener, f"took longer than {timeout:g} s and was stopped") from None
-            if message is None:
-                if not began:
-                    raise NeverBegan
-                raise self._failed(at, listener, self._end())
-            began = True
-            deadline = time.monotonic() + timeout if timeout is not None else None
-            for said in message["events"]:
-                event = Event(**said)
-                at = event if event.what == "run" else at
+            ready = _ready(self._signs, time.monotonic() + glance)
+            message = self._channel.receive() if self._channel.fileno() in ready else None
+            for event in self._diary.news():
                 listener(event)
-            if message.keys() > {"events"}:
+                if event.what == "run":
+                    at = event
+                    deadline = time.monotonic() + (timeout or math.inf)
+            if message is not None:
                 return Reply(message)
+            if at is None and ready:
+                raise NeverBegan
+            if at is not None and ready:
+                raise self._failed(at, listener, self._end())
+            if at is not None and time.monotonic() > deadline:
+                self.kill()
+                raise self._failed(at, listener, f"took longer than {timeout:g} s and was stopped")
 
     def obituary(self, what: str, how: str | None = None) -> StageError:
         """An error that quotes what the process printed last."""
@@ -245,19 +251,13 @@ class Worker:
         _readable([self._life], time.monotonic() + _GOODBYE)
         self.kill()
         self._channel.close()
+        self._diary.close()
         os.close(self._life)
         self._printed.close()
 
     def leave_to_parent(self) -> None:
         """In a fork: close our copy of the channel, which would hide the parent's death from the worker."""
         self._channel.close()
-
-    def _next(self, deadline: float | None) -> dict[str, Any] | None:
-        """The worker's next message; None once it is dead. Raises TimeoutError at ``deadline``."""
-        ready = _ready(self._signs, deadline)
-        if not ready:
-            raise TimeoutError
-        return self._channel.receive() if self._channel.fileno() in ready else None
 
     def _end(self) -> str:
         """How the process ended, now that it is dead or dying; what it has started ends too."""

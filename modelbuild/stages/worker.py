@@ -13,39 +13,30 @@ from typing import Any
 
 from modelbuild.stages.build import Build
 from modelbuild.stages.channel import Channel, plain_error
+from modelbuild.stages.diary import Diary
 from modelbuild.stages.errand import errand_of
-from modelbuild.stages.event import Event
 
 _OBJECTS = 50_000
 """Of a graph, nearly all are in use until the end of its stage: collecting earlier finds nothing."""
 
 
-def main(descriptor: int, cache: str, store: str) -> None:
-    """Serve the socket ``descriptor`` until its other end is closed; leader of a process group of its own."""
+def main(descriptor: int, diary: int, cache: str, store: str) -> None:
+    """Serve the socket ``descriptor`` until its other end is closed; leader of a process group of its own.
+
+    ``diary`` is the descriptor of a `Diary` for what happens meanwhile.
+    """
     _volunteer_for_the_oom_killer()
     channel = Channel(socket.socket(fileno=descriptor))
     asked: SimpleQueue[dict[str, Any] | None] = SimpleQueue()
     busy = threading.Event()
     threading.Thread(target=_listen, args=(channel, asked, busy), daemon=True).start()
-
-    happened: list[dict[str, Any]] = []
-
-    def tell(event: Event | None = None, **reply: Any) -> None:
-        """What has happened goes along with what begins, or with the reply: every message costs both sides a turn."""
-        if event is not None:
-            happened.append(event.plain())
-        if event is None or event.what == "run":
-            channel.send({"events": happened, **reply})
-            happened.clear()
-
     gc.freeze()
     gc.set_threshold(_OBJECTS)
-    build = Build.open(Path(cache), Path(store), listener=tell)
+    build = Build.open(Path(cache), Path(store), listener=Diary(diary).write)
     while (message := asked.get()) is not None:
-        tell()
         reply = _reply(build, message)
         busy.clear()
-        tell(**reply)
+        channel.send(reply)
 
 
 def _reply(build: Build, message: dict[str, Any]) -> dict[str, Any]:

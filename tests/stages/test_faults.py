@@ -64,9 +64,9 @@ def test_killed_at_any_moment_a_build_loses_at_most_what_was_in_flight(tmp_path:
         finished = len(records)
     assert finished > 2
     events: list[Event] = []
-    Build.open(tmp_path / "cache", listener=events.append).ensure(
-        toys.artifact(model, "m0@cpu", device="0", size=300_000)
-    )
+    job = toys.artifact(model, "m0@cpu", device="0", size=300_000)
+    files = {"m.xml": "m.xml", "m.bin": "m.bin"}
+    Build.open(tmp_path / "cache", listener=events.append).deliver(job, files, tmp_path / "build" / "0")
     assert [event.what for event in events] == ["hit"]
     assert not [
         path for path in (tmp_path / "build").iterdir() if {p.name for p in path.iterdir()} != {"m.xml", "m.bin"}
