@@ -29,6 +29,8 @@ Plain: TypeAlias = "bool | int | float | str | list[Plain] | tuple[Plain, ...] |
 
 PIECE = 256 << 10  # stays in the cache of a processor between two that look at it
 _SEAL = 16
+_SCALARS = frozenset({bool, int, float, str, type(None)})
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def of_bytes(data: bytes | bytearray | memoryview) -> Digest:
@@ -67,7 +69,7 @@ def pieces_of(file: FileIO) -> Iterator[memoryview]:
 def canonical(data: Plain) -> bytes:
     """The one JSON text of plain data: sorted, tight, ASCII."""
     _refuse_all_but_plain(data)
-    return json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
+    return _ENCODER.encode(data).encode("ascii")
 
 
 def of_data(data: Plain) -> Digest:
@@ -76,17 +78,17 @@ def of_data(data: Plain) -> Digest:
 
 def _refuse_all_but_plain(data: object) -> None:
     """JSON would silently make ``{1: …}`` and ``{"1": …}`` one text."""
-    if data is None or isinstance(data, str | int | float):
-        return
     if isinstance(data, dict):
         for name, item in data.items():
             if not isinstance(name, str):
                 raise TypeError(f"a name in plain data is a str, not {name!r}")
-            _refuse_all_but_plain(item)
+            if type(item) not in _SCALARS:
+                _refuse_all_but_plain(item)
     elif isinstance(data, list | tuple):
         for item in data:
-            _refuse_all_but_plain(item)
-    else:
+            if type(item) not in _SCALARS:
+                _refuse_all_but_plain(item)
+    elif not isinstance(data, str | int | float | None):
         raise TypeError(f"{type(data).__name__} is not plain data: {data!r}")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import chain
 from typing import Final
 
@@ -88,10 +88,11 @@ def unfit(limits: Limits, refusals: Sequence[Refusal]) -> BuildError:
 def refused(graph: Graph, limits: Limits, trace: Trace) -> list[Refusal]:
     """Rewrite ``graph`` in place as far as it helps; say what stands against it all the same."""
     judge = _Judge(limits)
-    if any(judge.refusals(graph)):
+    is_taken = not any(judge.refusals(graph))
+    if not is_taken:
         apply((*map(judge.where_refused, SPELLINGS), *constants.RULES), graph, trace)
     shapes = list(open_shapes(graph)) if limits.static_shapes else []
-    return [*shapes, *judge.refusals(graph, shapes_come=bool(shapes))]
+    return shapes if is_taken else [*shapes, *judge.refusals(graph, shapes_come=bool(shapes))]
 
 
 def judgement(graph: Graph, limits: Limits) -> list[Refusal]:
@@ -127,10 +128,10 @@ class _Judge:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._oldest = limits.oldest
-        known = {kind.ir_type() for kind in REGISTRY.own.values()}
         for name in chain.from_iterable(map(_named, limits.members)):
-            if name not in known:
-                raise UsageError(f"device {limits.device}: unknown operator {quote(name)}{did_you_mean(name, known)}")
+            if name not in _known():
+                hint = did_you_mean(name, _known())
+                raise UsageError(f"device {limits.device}: unknown operator {quote(name)}{hint}")
 
     @cached_property
     def _is_picky(self) -> bool:
@@ -192,6 +193,12 @@ class _Judge:
         helper = member.fallback and not self._limits.shares
         elsewhere = f"device: HETERO:{member.plugin or member.name},{member.fallback}, or " if helper else ""
         return told, way or f"{elsewhere}another target, or 'exclude' this one"
+
+
+@cache
+def _known() -> frozenset[str]:
+    """The operators of the runtime."""
+    return frozenset(kind.ir_type() for kind in REGISTRY.own.values())
 
 
 def _is_of_integers(node: Node[Op]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from html import escape
 from typing import Final, TypeAlias
 
@@ -20,7 +21,7 @@ _VOID: Final = frozenset({"meta"})
 
 
 def markup(*content: Content) -> Markup:
-    return Markup("".join([_written(piece) for piece in content]))
+    return Markup("".join(map(_written, content)))
 
 
 def element(name: str, /, *content: Content, **attributes: str | float | None) -> Markup:
@@ -28,19 +29,23 @@ def element(name: str, /, *content: Content, **attributes: str | float | None) -
 
     The content of ``script`` and ``style`` must be markup: browsers take it as it is.
     """
-    given = "".join([_attribute(key, value) for key, value in attributes.items() if value is not None])
+    given = ""
+    for key, value in attributes.items():
+        if value is not None:
+            given += f' {_spelled(key)}="{escape(str(value))}"'
     if name in _VOID:
         return Markup(f"<{name}{given}>")
-    return Markup(f"<{name}{given}>{''.join([_written(piece) for piece in content])}</{name}>")
+    return Markup(f"<{name}{given}>{''.join(map(_written, content))}</{name}>")
 
 
-def _attribute(key: str, value: str | float) -> str:
-    return f' {key.strip("_").replace("_", "-")}="{escape(str(value))}"'
+@cache
+def _spelled(attribute: str) -> str:
+    return attribute.strip("_").replace("_", "-")
 
 
 def _written(content: Content) -> str:
-    if isinstance(content, Markup):
+    if type(content) is Markup:
         return content
     if isinstance(content, str):
         return escape(content)
-    return "" if content is None else "".join([_written(piece) for piece in content])
+    return "" if content is None else "".join(map(_written, content))

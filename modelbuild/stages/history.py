@@ -21,6 +21,7 @@ class History:
     def __init__(self, path: Path | None) -> None:
         self._journal = Journal(path) if path is not None else None
         self._keys: defaultdict[tuple[str, str], list[Digest]] = defaultdict(list)
+        self._is_read = False
         self._lines = 0
         self._kept = 0
         self._lock = threading.Lock()
@@ -36,7 +37,8 @@ class History:
         with self._lock:
             if self._keys[_name(job)][-1:] == [key]:  # mostly so, and then nothing is read or written
                 return
-            self._catch_up()
+            if not self._is_read:  # what others have noted since costs a line at worst
+                self._catch_up()
             if self._keys[_name(job)][-1:] == [key]:
                 return
             self._add(_name(job), key)
@@ -56,6 +58,7 @@ class History:
     def _catch_up(self) -> None:
         if self._journal is None:
             return
+        self._is_read = True
         news = self._journal.news()
         for line in news:
             stage, subject, key = json.loads(line)

@@ -57,13 +57,14 @@ class Code:
         self._memo = memo
         self._digests: dict[str, Digest] = {}
         self._signatures: dict[str, dict[str, Signature]] = {}
-        self._spelled: dict[Stage, bytes] = {}
+        self._spelled: dict[Stage, tuple[bytes, bytes]] = {}
         self._imported: dict[Stage, int] = {}
 
-    def spelled(self, stage: Stage) -> bytes:
-        """The JSON of `of`, which is most of a key and the same in all keys of a stage."""
+    def spelled(self, stage: Stage) -> tuple[bytes, bytes]:
+        """The JSON of `of` and of the versions: most of a key, and the same in all keys of a stage."""
         if stage not in self._spelled:
-            self._spelled[stage] = digest.canonical(self.of(stage))
+            versions: dict[str, Plain] = {name: version_of(name) for name in stage.versions}
+            self._spelled[stage] = digest.canonical(self.of(stage)), digest.canonical(versions)
         return self._spelled[stage]
 
     def of(self, stage: Stage) -> dict[str, Plain]:
@@ -97,13 +98,14 @@ class Code:
 
 def key_of(job: Job, code: Code, inputs: Mapping[str, Given]) -> Key:
     given: dict[str, Plain] = {role: one if isinstance(one, str) else dict(one) for role, one in inputs.items()}
+    spelled_code, spelled_versions = code.spelled(job.stage)
     spelled = {  # what `digest.canonical` makes of all of it, in the order of the names
-        "code": code.spelled(job.stage),
+        "code": spelled_code,
         "format": b"%d" % KEY_FORMAT,
         "inputs": digest.canonical(given),
         "params": digest.canonical(dict(job.params)),
         "stage": digest.canonical(job.stage.name),
-        "versions": digest.canonical({name: version_of(name) for name in job.stage.versions}),
+        "versions": spelled_versions,
     }
     return Key(b"{%s}" % b",".join(b'"%s":%s' % (name.encode(), text) for name, text in spelled.items()))
 

@@ -157,15 +157,15 @@ class LocalStore:
 
     @contextmanager
     def lock(self, key: Digest, patience: float) -> Iterator[bool]:
-        path = self.home / "locks" / key
-        with disk.explained(path):
+        name = f"{self.home}/locks/{key}"
+        with disk.explained(self.home):
             sign = self._drafts().sign
-            mine = sign is not None and lock.claim(path, sign, patience)
+            mine = sign is not None and lock.claim(name, sign, patience)
         try:
             yield mine
         finally:
             if mine:
-                lock.disclaim(path)
+                lock.disclaim(name)
 
     # ---- looking after it ----
 

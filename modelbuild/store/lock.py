@@ -7,13 +7,13 @@ import fcntl
 import os
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelbuild import disk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 _FIRST_PAUSE = 0.002
 _LONGEST_PAUSE = 0.02  # whoever waits here is a worker that does nothing
@@ -96,15 +96,15 @@ def release(path: Path, descriptor: int) -> None:
     os.close(descriptor)
 
 
-def claim(path: Path, sign: Path, patience: float) -> bool:
-    """Hold ``path`` by making it another name of ``sign``, a file that this process has locked for as long as it lives.
+def claim(name: str, sign: Path, patience: float) -> bool:
+    """Hold ``name`` by making it another name of ``sign``, a file that this process has locked for as long as it lives.
 
     Nothing is made or deleted on the disk for it, as a lock file would be. Whoever waits sees the name go, or that its
     holder is gone. False after ``patience`` seconds, or if this file system knows no second names.
     """
     for _ in _rounds(patience):
         try:
-            if _is_claimed(path, sign):
+            if _is_claimed(name, sign):
                 return True
         except OSError as error:
             if error.errno not in _NO_LINKS:
@@ -113,16 +113,16 @@ def claim(path: Path, sign: Path, patience: float) -> bool:
     return False
 
 
-def disclaim(path: Path) -> None:
-    path.unlink(missing_ok=True)
+def disclaim(name: str) -> None:
+    Path(name).unlink(missing_ok=True)
 
 
-def _is_claimed(path: Path, sign: Path) -> bool:
+def _is_claimed(name: str, sign: Path) -> bool:
     while True:
         try:
-            os.link(sign, path)
+            os.link(sign, name)
         except FileExistsError:
-            if not _is_free(path):
+            if not _is_free(Path(name)):
                 return False
         else:
             return True

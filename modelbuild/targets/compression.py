@@ -69,10 +69,9 @@ class Compression:
     def plain(self, precision: Precision) -> dict[str, Any]:
         """What artifacts of ``precision`` depend on, as plain data for a key."""
         used = {Precision.INT8: {"int8"}, Precision.INT4: {"int8", "int4"}}.get(precision, set())
-        every = asdict(self)
         rules = [
-            {**rule, "types": list(rule["types"]), "precision": str(rule["precision"])}
-            for rule in every["keep"]
-            if not (precision.is_calibrated and rule["precision"] in _INTEGERS)  # all is at least that by now
+            {**asdict(rule), "types": list(rule.types), "precision": str(rule.precision)}
+            for rule in self.keep
+            if not (precision.is_calibrated and rule.precision in _INTEGERS)  # all is at least that by now
         ]
-        return {"keep": rules, **{name: every[name] for name in sorted(used)}}
+        return {"keep": rules, **{name: asdict(getattr(self, name)) for name in sorted(used)}}

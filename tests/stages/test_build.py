@@ -136,7 +136,7 @@ def test_a_changed_package_version_reruns_what_uses_it(site: Site, monkeypatch: 
     site.build.ensure(site.artifact())
     site.ran()
     monkeypatch.setattr(keys, "version_of", lambda _: "99")
-    site.build.ensure(site.artifact())
+    site.open().ensure(site.artifact())
     assert site.ran() == ["load"]
     assert [event.why for event in site.events if event.what == "run"][-1].endswith("-> 99")
 
