@@ -31,7 +31,8 @@ from modelbuild.stages.event import Event, Listener
 from modelbuild.stages.turns import Turns
 
 _BOOT = """
-import sys
+import os, sys
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads spin, and take time from the other workers
 sys.path[:] = {path!r}
 from modelbuild.stages.worker import main
 main({descriptor}, {diary}, {cache!r}, {store!r})
