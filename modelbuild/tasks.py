@@ -197,7 +197,7 @@ def _make(variant: Variant) -> dict[str, Any]:
 def _is_built(task: Task, values: Mapping[str, Any], variant: Variant) -> bool:  # noqa: ARG001 - doit goes by place
     """After ``doit forget`` there is no row among the values: the task runs, and the store may know the answer."""
     try:
-        return "row" in values and _checkout().stale(variant) is None
+        return "row" in values and _checkout().is_current(variant)
     except BuildError:  # the task will meet it too, and say it
         return False
 

@@ -164,7 +164,7 @@ def _bring_up_to_date(checkout: Checkout, variant: Variant, screen: Screen) -> R
     from modelbuild.telling import Row
 
     checkout.sources.of(checkout.model(variant), screen.fetching)
-    if checkout.stale(variant) is None:
+    if checkout.is_current(variant):
         return None
     return Row.of(checkout.make(variant))
 

@@ -89,7 +89,7 @@ def repair_command(manifest: Path) -> None:
         for finding in found:
             click.echo(f"{finding}{'; set aside' if finding.path is not None else ''}")
         for variant in checkout.manifest.variants() if found else ():
-            if checkout.stale(variant) is None and checkout.forecasts(variant):
+            if checkout.is_current(variant) and checkout.forecasts(variant):
                 click.echo(str(Row.of(checkout.make(variant))))
 
 

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 MANIFEST = Path("models.yaml")
 
 _MODELS_AT_ONCE = 8
+_CHANGED = "changed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +171,20 @@ class Checkout:
 
     def stale(self, variant: Variant) -> str | None:
         """Why `make` would do something; None if all that it gives is there. Fetches and runs nothing."""
+        trouble = self._trouble(variant)
+        if trouble is not _CHANGED:
+            return trouble
+        try:
+            return next((str(forecast.why) for forecast in self.forecasts(variant)), None)
+        except BuildError as error:
+            return str(error)
+
+    def is_current(self, variant: Variant) -> bool:
+        """Whether `make` would do nothing: `stale` without asking for reasons, which takes longer."""
+        return self._trouble(variant) is None
+
+    def _trouble(self, variant: Variant) -> str | None:
+        """What is wrong with what is there; `_CHANGED` where stages would run, and they can tell why."""
         noted = self._stamps.of(variant)
         if noted is None:
             return "never built here"
@@ -194,7 +209,7 @@ class Checkout:
         model = self.model(variant)
         beside = {noted.question if noted is not None else None, self.sources.key(model), self.reporting.key(model)}
         found |= {key for key in beside if key is not None and self.store.recall(key) is not None}
-        if noted is not None and self.stale(variant) is None:
+        if noted is not None and self.is_current(variant):
             return found
         try:
             artifact = self._plan(variant, self.sources.here(model))
@@ -222,12 +237,12 @@ class Checkout:
                 return None
         except BuildError as error:
             return str(error)
-        artifact = self._plan(variant, sources)
-        forecasts = {job.stage.name: self._builds.here.forecast(job) for job in self.judges.jobs(artifact)}
-        for forecast in forecasts.values():
-            for waiting in forecast.would_run():
-                return str(waiting.why)
-        if {name: found.key.digest for name, found in forecasts.items() if found.key is not None} != noted.keys:
+        keys: dict[str, Digest] = {}
+        for job in self.judges.jobs(self._plan(variant, sources)):
+            if (key := self._builds.here.key(job)) is None:
+                return _CHANGED
+            keys[job.stage.name] = key.digest
+        if keys != noted.keys:
             return "what is delivered is another version; the store has this one"
         self._note(variant, question, noted.keys, noted.files, noted.entry)
         return None

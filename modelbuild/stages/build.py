@@ -152,6 +152,12 @@ class Build:
             return Forecast(job, "hit", None, key, record, record.seconds, before)
         return Forecast(job, "run", self._why(job, key), key, record, self._seconds_last(job), before)
 
+    def key(self, job: Job) -> Key | None:
+        """The key of ``job``, if its answer is all there; None if something would have to run. Tells nobody."""
+        look = Look()
+        key = self._resolve(job, look)
+        return key if key is not None and self._recalled(key, look) is not None else None
+
     def recall(self, job: Job, *, look: Look | None = None) -> Answer | None:
         """The answer, if it is all there; None if something would have to run."""
         return self._recall(job, look or Look())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections import defaultdict
 from pathlib import Path
@@ -61,7 +60,8 @@ class History:
         self._is_read = True
         news = self._journal.news()
         for line in news:
-            stage, subject, key = json.loads(line)
+            stage, _, rest = line.decode().partition(" ")
+            subject, _, key = rest.rpartition(" ")
             self._add((stage, subject), key)
         self._lines += len(news)
         if self._lines > 2 * self._kept + _STALE_LINES:
@@ -74,4 +74,5 @@ def _name(job: Job) -> tuple[str, str]:
 
 
 def _line(name: tuple[str, str], key: Digest) -> bytes:
-    return json.dumps([*name, key]).encode()
+    """Text to be cut up: thousands are read for the reason of one change."""
+    return f"{name[0]} {name[1]} {key}".encode()
