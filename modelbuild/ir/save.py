@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -48,13 +49,8 @@ def save(graph: Graph, xml_path: Path, *, rt_info: Info | None = None, digests: 
 
 def _joined(pieces: Iterator[str], count: int = 1000) -> Iterator[str]:
     """The same text in fewer pieces."""
-    held: list[str] = []
-    for piece in pieces:
-        held.append(piece)
-        if len(held) == count:
-            yield "".join(held)
-            held.clear()
-    yield "".join(held)
+    while some := list(islice(pieces, count)):
+        yield "".join(some)
 
 
 @contextmanager
