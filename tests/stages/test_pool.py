@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -65,12 +65,16 @@ def wait_for(path: Path) -> str:
     raise TimeoutError(path)
 
 
-def is_gone(pid: int) -> bool:
+def wait_until(condition: Callable[[], bool]) -> bool:
     for _ in range(500):
-        if not is_alive(pid):
+        if condition():
             return True
         time.sleep(0.01)
     return False
+
+
+def is_gone(pid: int) -> bool:
+    return wait_until(lambda: not is_alive(pid))
 
 
 def test_a_worker_answers(build: Build, events: list[Event], model: Path, tmp_path: Path) -> None:
@@ -132,6 +136,23 @@ def test_a_killed_worker_fails_its_job_and_no_other(build: Build, events: list[E
         assert good.result(10).record.outputs
     assert [e.why for e in events if e.what == "failed"] == ["its worker was killed by SIGKILL (out of memory?)"]
     assert build.ensure(toys.trouble("nothing")).record.outputs
+
+
+def test_what_a_worker_did_before_it_died_is_known(build: Build, events: list[Event], model: Path) -> None:
+    errand = Errand((toys.artifact(model), toys.trouble("die")))
+    with pytest.raises(StageError, match="misbehave of m: its worker was killed"):
+        build.fulfil(errand)
+    assert [(e.what, e.stage) for e in events] == [
+        *(("run", "load"), ("made", "load"), ("run", "emit"), ("made", "emit")),
+        *(("run", "misbehave"), ("failed", "misbehave")),
+    ]
+
+
+def test_a_stage_that_runs_is_told_of_before_it_ends(build: Build, events: list[Event]) -> None:
+    with ThreadPoolExecutor(1) as threads:
+        asked = threads.submit(build.ensure, toys.trouble("sleep", seconds=1.0))
+        assert wait_until(lambda: [e.what for e in events] == ["run"])
+        assert not asked.done()
 
 
 def test_a_worker_that_left_a_child_with_its_socket_is_seen_to_be_dead(build: Build) -> None:

@@ -185,6 +185,36 @@ def test_a_record_removed_is_a_miss(local: LocalStore) -> None:
     assert not local.damage
 
 
+def test_what_is_there_is_not_written_again_but_counts_as_young(local: LocalStore) -> None:
+    path = blob_file(local, local.put(b"weights"))
+    os.utime(path, (0, 0))
+    before = path.stat().st_ino
+    assert local.put(b"weights").size == 7
+    assert path.stat().st_ino == before
+    assert time.time() - path.stat().st_mtime < 60
+
+
+def test_damaged_content_that_is_put_again_is_whole(local: LocalStore) -> None:
+    path = blob_file(local, local.put(b"weights"))
+    path.chmod(0o644)
+    path.write_bytes(b"weighus")
+    assert local.path(local.put(b"weights")).read_bytes() == b"weights"
+
+
+def test_nothing_is_left_of_a_lock(local: LocalStore) -> None:
+    with local.lock("ab" * 32, patience=0):
+        assert [path.name for path in (local.home / "locks").iterdir()] == ["ab" * 32]
+    assert list((local.home / "locks").iterdir()) == []
+
+
+def test_an_empty_folder_for_drafts_is_used_again(local: LocalStore) -> None:
+    with local.scratch() as first:
+        pass
+    with local.scratch() as again, local.scratch() as beside:
+        assert (again, list(again.iterdir())) == (first, [])
+        assert beside != again
+
+
 def test_blobs_are_not_writable(local: LocalStore) -> None:
     assert blob_file(local, put(local, b"x")).stat().st_mode & 0o222 == 0
 
