@@ -84,14 +84,18 @@ class Builds:
         """The build that this thread asks to do ``errand`` and others like it."""
         if threading.current_thread() is threading.main_thread() and self.timeout is None:
             return self.here
+        from modelbuild.stages.pool import Pool
+
+        with self._opening:
+            if self._pool is None:
+                self._pool = Pool(self._workers, self._cache, self.store.root, memory=self._memory)
+        if self._in_pool is None:
+            self._pool.prepare(errand)
         with self._opening:
             if self._in_pool is None:
-                from modelbuild.stages.pool import Pool
-
                 for module in {module for job in errand.table for module in job.stage.code}:
                     self._code.of_module(module)
                 self._memo.keep()  # the workers find the digests of our code there, which take a second
-                self._pool = Pool(self._workers, self._cache, self.store.root, memory=self._memory)
                 self._in_pool = Build(self.store, self._memo, self._history, listener=self.hear, pool=self._pool)
             return self._in_pool
 

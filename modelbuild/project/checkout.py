@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelbuild import digest
-from modelbuild.errors import BuildError, CheckFailed
+from modelbuild.errors import BuildError, CheckFailed, StageError
 from modelbuild.memo import Memo
 from modelbuild.project import delivery, stamp, whole
 from modelbuild.project.builds import NO_LIMIT, Builds
@@ -23,7 +23,7 @@ from modelbuild.project.whole import Whole
 from modelbuild.stages import Errand, Event, Shipment
 from modelbuild.stages.event import unheard
 from modelbuild.stages.key import Code
-from modelbuild.stages.look import Look
+from modelbuild.stages.look import Look, Looks
 from modelbuild.stages.names import BIN, LATENCY, PROOF, SUMMARY, TRACE, XML
 from modelbuild.store import LocalStore, Lost, deliver
 
@@ -111,7 +111,7 @@ class Checkout:
         )
         further = Further(self._builds, self._questions)
         self.sources = Sources(manifest.root, self.cache, self._memo, ledger, further, offline=offline)
-        self._looks: dict[str, Look] = {}
+        self._looks = Looks(_MODELS_AT_ONCE)
         self._looking = threading.Lock()
         self._touched: dict[Variant, Stamp] = {}
 
@@ -289,6 +289,7 @@ class Checkout:
                 rejected = build.fulfil(Errand(jobs, contents=measurements), timeout=timeout, look=look)
                 self.reporting.reject(variant, _measured(rejected, rejected.answers["emit"]))
                 raise
+        self._refuse_what_changed(artifact)
         package = done.answers["package"].blobs
         blobs = {name: package[output] for name, output in artifact.files.items()}
         compiled = {name: done.answers["export"].blobs[output] for name, output in artifact.exported_files.items()}
@@ -305,6 +306,13 @@ class Checkout:
         self._memo.keep()
         made = tuple(event for event in heard if event.what == "made")
         return Made(variant, made, sum(blob.size for blob in blobs.values()), notes)
+
+    def _refuse_what_changed(self, artifact: Artifact) -> None:
+        """Raise rather than note an answer to a question that was asked of other sources, which a worker never saw."""
+        for file in artifact.given.source:
+            if self._memo.of(file.path) != file.sha256:
+                what = f"{file.path}: changed while {artifact.variant} was built"
+                raise StageError(f"{what}; run again when it is complete")
 
     def _restore(self, variant: Variant, question: bytes) -> Made | None:
         """What was made of the very same lies in the store: nothing is planned for it. None where that is not so.
@@ -328,11 +336,7 @@ class Checkout:
     def _look_at(self, model: str) -> Look:
         """One for the variants of a model, which share their first stages and are made at about the same time."""
         with self._looking:
-            look = self._looks.pop(model) if model in self._looks else Look()
-            self._looks[model] = look
-            if len(self._looks) > _MODELS_AT_ONCE:
-                del self._looks[next(iter(self._looks))]
-            return look
+            return self._looks.at(model)
 
     def _plan(self, variant: Variant, sources: Sequence[FetchedFile]) -> Artifact:
         from modelbuild import plan

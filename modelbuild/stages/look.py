@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,3 +25,17 @@ class Look:
     files: dict[Path, Fingerprint] = field(default_factory=dict)
     keys: dict[Job, Key] = field(default_factory=dict)
     records: dict[Digest, Record] = field(default_factory=dict)
+
+
+class Looks:
+    """Those at the last few things that were asked about. For one thread at a time."""
+
+    def __init__(self, room: int) -> None:
+        self._room = room
+        self._kept: dict[Hashable, Look] = {}
+
+    def at(self, thing: Hashable) -> Look:
+        look = self._kept[thing] = self._kept.pop(thing) if thing in self._kept else Look()
+        if len(self._kept) > self._room:
+            del self._kept[next(iter(self._kept))]
+        return look

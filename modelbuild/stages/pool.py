@@ -21,7 +21,7 @@ import threading
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from modelbuild.errors import StageError
 from modelbuild.stages.channel import Channel, error_of
@@ -30,12 +30,15 @@ from modelbuild.stages.errand import Done, Errand, done_of
 from modelbuild.stages.event import Event, Listener
 from modelbuild.stages.turns import Turns
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 _BOOT = """
 import os, sys
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads spin, and take time from the other workers
 sys.path[:] = {path!r}
 from modelbuild.stages.worker import main
-main({descriptor}, {diary}, {cache!r}, {store!r})
+main({descriptor}, {diary}, {cache!r}, {store!r}, {stages!r})
 """
 _INHERITED: list[Worker] = []
 """Workers of the process that this one is a fork of. Kept, because collecting them would look for their processes."""
@@ -71,7 +74,7 @@ class Pool:
             self._begin_in_fork()
         with self._turns.take(errand.memory()):
             while True:
-                worker = self._worker()
+                worker = self._worker(errand)
                 try:
                     reply = worker.ask(errand, timeout, listener)
                 except NeverBegan:  # it died while it was idle, which is not the errand's fault
@@ -126,15 +129,21 @@ class Pool:
         _INHERITED.extend(self._workers)
         self._begin()
 
-    def _worker(self) -> Worker:
+    def prepare(self, errand: Errand) -> None:
+        """Start a worker that will be asked for such errands soon, so that it imports what it needs meanwhile."""
+        with self._lock:
+            self._idle.append(self._new(errand))
+
+    def _worker(self, errand: Errand) -> Worker:
         """An idle worker or a new one."""
         with self._lock:
             self._turns.refuse_if_stopped()
-            if self._idle:
-                return self._idle.pop()
-            worker = Worker(self._cache, self._store)
-            self._workers.append(worker)
-            return worker
+            return self._idle.pop() if self._idle else self._new(errand)
+
+    def _new(self, errand: Errand) -> Worker:
+        worker = Worker(self._cache, self._store, sorted({job.stage.address for job in errand.table}))
+        self._workers.append(worker)
+        return worker
 
     def _keep(self, worker: Worker) -> None:
         worker.is_new = False
@@ -173,12 +182,13 @@ class Reply(NamedTuple):
 class Worker:
     """This side of a worker process."""
 
-    def __init__(self, cache: Path, store: Path) -> None:
+    def __init__(self, cache: Path, store: Path, stages: Sequence[str]) -> None:
+        """``stages`` are the addresses of those that it imports before it is asked for anything."""
         self.is_new = True
         ours, theirs = socket.socketpair()
         self._diary = Diary.new()
         shared = {"descriptor": theirs.fileno(), "diary": self._diary.fileno()}
-        boot = _BOOT.format(path=sys.path, cache=str(cache), store=str(store), **shared)
+        boot = _BOOT.format(path=sys.path, cache=str(cache), store=str(store), stages=stages, **shared)
         self._printed = tempfile.TemporaryFile()  # noqa: SIM115 - open for as long as the worker lives; shown if it dies
         with theirs:
             self._process = subprocess.Popen(

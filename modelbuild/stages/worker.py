@@ -9,39 +9,52 @@ import socket
 import threading
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modelbuild.stages.build import Build
 from modelbuild.stages.channel import Channel, plain_error
 from modelbuild.stages.diary import Diary
 from modelbuild.stages.errand import errand_of
+from modelbuild.stages.look import Looks
+from modelbuild.stages.stage import stage_at
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _OBJECTS = 50_000
 """Of a graph, nearly all are in use until the end of its stage: collecting earlier finds nothing."""
 
+_MODELS_AT_ONCE = 2
 
-def main(descriptor: int, diary: int, cache: str, store: str) -> None:
+
+def main(descriptor: int, diary: int, cache: str, store: str, stages: Sequence[str]) -> None:
     """Serve the socket ``descriptor`` until its other end is closed; leader of a process group of its own.
 
-    ``diary`` is the descriptor of a `Diary` for what happens meanwhile.
+    ``diary`` is the descriptor of a `Diary` for what happens meanwhile, ``stages`` are addresses of what will be asked.
     """
     _volunteer_for_the_oom_killer()
     channel = Channel(socket.socket(fileno=descriptor))
     asked: SimpleQueue[dict[str, Any] | None] = SimpleQueue()
     busy = threading.Event()
     threading.Thread(target=_listen, args=(channel, asked, busy), daemon=True).start()
-    gc.freeze()
+    for address in stages:
+        stage_at(address)
+    gc.freeze()  # what was imported is in use for ever
     gc.set_threshold(_OBJECTS)
     build = Build.open(Path(cache), Path(store), listener=Diary(diary).write)
+    looks = Looks(_MODELS_AT_ONCE)
     while (message := asked.get()) is not None:
-        reply = _reply(build, message)
+        reply = _reply(build, looks, message)
         busy.clear()
         channel.send(reply)
 
 
-def _reply(build: Build, message: dict[str, Any]) -> dict[str, Any]:
+def _reply(build: Build, looks: Looks, message: dict[str, Any]) -> dict[str, Any]:
     try:
-        return {"done": build.fulfil(errand_of(message)).plain()}
+        errand = errand_of(message)
+        return {
+            "done": build.fulfil(errand, look=looks.at(errand.table[0])).plain()
+        }  # artifacts of a model begin alike
     except Exception as error:  # whatever it is, the other side raises it
         return {"error": plain_error(error)}
 

@@ -11,11 +11,12 @@ import pytest
 from sites import Site, write_model
 
 from modelbuild import digest
-from modelbuild.errors import BuildError, ManifestError, SourceError, UnsupportedModel
+from modelbuild.errors import BuildError, ManifestError, SourceError, StageError, UnsupportedModel
 from modelbuild.manifest import Variant, select
 from modelbuild.project import Checkout
 from modelbuild.project.judging import Judges
 from modelbuild.stages.key import Code
+from modelbuild.stages.look import Looks
 from modelbuild.store import lock
 
 ALL = ["load", "optimize", "specialize", "emit", "describe", "package"]
@@ -195,6 +196,17 @@ def test_a_copied_checkout_looks_at_its_own_sources(site: Site) -> None:
     write_model(copy / "src" / "one.onnx", scale=3.0)
     with Checkout.open(copy / "models.yaml") as checkout:
         assert checkout.stale(first(checkout)) == "input model changed"
+
+
+def test_a_source_that_changes_between_two_artifacts_is_no_answer_to_what_was_asked(site: Site) -> None:
+    with Checkout.open(site.manifest) as checkout:
+        one, other, *_ = checkout.manifest.variants()
+        checkout.make(one)
+        write_model(site.root / "src" / "one.onnx", scale=3.0)
+        checkout._looks = Looks(1)  # as a worker that has not seen the file before
+        with pytest.raises(StageError, match=r"one\.onnx: changed while one@\S+ was built; run again"):
+            checkout.make(other)
+        assert checkout.stale(other) == "never built here"
 
 
 def test_external_data_is_found_and_is_part_of_the_key(site: Site) -> None:
