@@ -52,9 +52,8 @@ def main(descriptor: int, diary: int, cache: str, store: str, stages: Sequence[s
 def _reply(build: Build, looks: Looks, message: dict[str, Any]) -> dict[str, Any]:
     try:
         errand = errand_of(message)
-        return {
-            "done": build.fulfil(errand, look=looks.at(errand.table[0])).plain()
-        }  # artifacts of a model begin alike
+        look = looks.at(errand.table[0])  # artifacts of a model begin with the same job
+        return {"done": build.fulfil(errand, look=look).plain()}
     except Exception as error:  # whatever it is, the other side raises it
         return {"error": plain_error(error)}
 
