@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -205,6 +206,15 @@ def test_nothing_is_left_of_a_lock(local: LocalStore) -> None:
     with local.lock("ab" * 32, patience=0):
         assert [path.name for path in (local.home / "locks").iterdir()] == ["ab" * 32]
     assert list((local.home / "locks").iterdir()) == []
+
+
+def test_without_second_names_of_files_nobody_waits(local: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "no links here")
+
+    monkeypatch.setattr(os, "link", refuse)
+    with local.lock("ab" * 32, patience=60) as mine:
+        assert mine is False
 
 
 def test_an_empty_folder_for_drafts_is_used_again(local: LocalStore) -> None:
