@@ -101,7 +101,7 @@ def misbehave(inputs: Inputs, params: Params, out: Outputs) -> None:
             (out.path("a").parent / "b").write_text("b")
         case "fork":
             if os.fork() == 0:
-                time.sleep(3)
+                time.sleep(60)
                 os._exit(0)
             os.kill(os.getpid(), signal.SIGKILL)
     out.write("done", b"done")

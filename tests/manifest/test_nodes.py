@@ -140,7 +140,7 @@ def test_a_billion_laughs_are_refused_soon_and_in_little_memory(step: str) -> No
     seconds, peak = time.perf_counter() - start, tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert line.endswith("aliases repeat more than 200000 nodes")
-    assert seconds < 0.5
+    assert seconds < 10  # all of it would take hours
     assert peak < 8 << 20
 
 

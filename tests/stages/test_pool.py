@@ -159,7 +159,7 @@ def test_a_worker_that_left_a_child_with_its_socket_is_seen_to_be_dead(build: Bu
     started = time.monotonic()
     with pytest.raises(StageError, match="SIGKILL"):
         build.ensure(toys.trouble("fork"))
-    assert time.monotonic() - started < 2.5
+    assert time.monotonic() - started < 30  # the child sleeps for a minute
 
 
 def test_last_words_are_quoted(build: Build) -> None:
