@@ -108,17 +108,17 @@ def make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
 
 
-def replace(path: Path, data: bytes, *, drafts: Path, synced: bool = True) -> None:
-    """Write a whole file or nothing. ``drafts`` is a folder of the same file system."""
-    with drafted(path, drafts=drafts, synced=synced) as file:
+def replace(path: Path, data: bytes, *, synced: bool = True) -> None:
+    """Write a whole file or nothing."""
+    with drafted(path, synced=synced) as file:
         file.write(data)
 
 
 @contextmanager
-def drafted(path: Path, *, drafts: Path | None = None, synced: bool = True) -> Iterator[IO[bytes]]:
+def drafted(path: Path, *, synced: bool = True) -> Iterator[IO[bytes]]:
     """A file to write to, which becomes ``path`` when the block ends well and is gone when it does not."""
     make_folder(path.parent)
-    descriptor, name = tempfile.mkstemp(dir=drafts or path.parent, prefix=".draft-")
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".draft-")
     draft = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as file:

@@ -52,4 +52,4 @@ class Journal:
         """Replace all lines. A line that another process appends at this very moment may be lost."""
         lines = b"".join(map(digest.seal, bodies))
         with disk.explained(self.path):
-            disk.replace(self.path, lines, drafts=self.path.parent, synced=False)
+            disk.replace(self.path, lines, synced=False)

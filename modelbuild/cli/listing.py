@@ -58,10 +58,10 @@ def init_command(folder: Path) -> None:
     if manifest.exists():
         raise UsageError(f"{manifest} is there already; nothing is changed")
     with disk.explained(manifest):
-        disk.replace(manifest, draft(folder).encode(), drafts=folder)
+        disk.replace(manifest, draft(folder).encode())
         click.echo(manifest)
         if not dodo.exists():
-            disk.replace(dodo, _DODO.encode(), drafts=folder)
+            disk.replace(dodo, _DODO.encode())
             click.echo(dodo)
 
 

@@ -23,4 +23,4 @@ def write(path: Path, body: bytes) -> None:
     data = digest.seal(body)
     with disk.explained(path):
         if not path.is_file() or path.read_bytes() != data:
-            disk.replace(path, data, drafts=path.parent, synced=False)
+            disk.replace(path, data, synced=False)

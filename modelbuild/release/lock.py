@@ -83,7 +83,7 @@ def write(checkout: Checkout, variants: Iterable[Variant]) -> list[Path]:
     gone = list(_gone(manifest))
     with disk.explained(folder(manifest)):
         for path in changed:
-            disk.replace(path, wanted[path], drafts=_made(path.parent))
+            disk.replace(path, wanted[path])
         for path in gone:
             path.unlink()
     return [*changed, *gone]
@@ -160,11 +160,6 @@ def _path(manifest: Manifest, model: str) -> Path:
 def _gone(manifest: Manifest) -> Iterator[Path]:
     """The lock files of models that the manifest does not name any more."""
     return (path for path in sorted(folder(manifest).glob("*.json")) if path.stem not in manifest.models)
-
-
-def _made(path: Path) -> Path:
-    path.mkdir(exist_ok=True)
-    return path
 
 
 def _encode(said: Locked) -> bytes:

@@ -28,8 +28,7 @@ class Pins:
         """Keep ``keys`` and what they were made of; replaces what the name stood for."""
         path = self._place(name)
         with disk.explained(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            disk.replace(path, digest.seal(digest.canonical((*sorted(set(keys)),))), drafts=path.parent)
+            disk.replace(path, digest.seal(digest.canonical((*sorted(set(keys)),))))
 
     def unpin(self, name: str) -> None:
         path = self._place(name)
