@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from modelbuild.fetch import FetchedFile
@@ -19,3 +19,10 @@ class Files:
     reference: tuple[FetchedFile, ...] = ()
     calibration: tuple[FetchedFile, ...] = ()
     extensions: Mapping[str, FetchedFile] = field(default_factory=dict)
+
+    def __iter__(self) -> Iterator[FetchedFile]:
+        """All of them."""
+        yield from self.source
+        yield from self.reference
+        yield from self.calibration
+        yield from self.extensions.values()

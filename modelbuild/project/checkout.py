@@ -308,8 +308,8 @@ class Checkout:
         return Made(variant, made, sum(blob.size for blob in blobs.values()), notes)
 
     def _refuse_what_changed(self, artifact: Artifact) -> None:
-        """Raise rather than note an answer to a question that was asked of other sources, which a worker never saw."""
-        for file in artifact.given.source:
+        """Raise rather than note an answer to a question that was asked of other files, which a worker never saw."""
+        for file in artifact.given:
             if self._memo.of(file.path) != file.sha256:
                 what = f"{file.path}: changed while {artifact.variant} was built"
                 raise StageError(f"{what}; run again when it is complete")

@@ -209,6 +209,21 @@ def test_a_source_that_changes_between_two_artifacts_is_no_answer_to_what_was_as
         assert checkout.stale(other) == "never built here"
 
 
+def test_nor_is_an_extension_that_does(site: Site) -> None:
+    extension = site.root / "extension.py"
+    extension.write_text("BEFORE = True\n")
+    site.models["one"]["extensions"] = [extension.name]
+    site.write()
+    with Checkout.open(site.manifest) as checkout:
+        one, other, *_ = checkout.manifest.variants()
+        checkout.make(one)
+        extension.write_text("AFTER = True\n")
+        checkout._looks = Looks(1)
+        with pytest.raises(StageError, match=r"extension\.py: changed while one@\S+ was built; run again"):
+            checkout.make(other)
+        assert checkout.stale(other) == "never built here"
+
+
 def test_external_data_is_found_and_is_part_of_the_key(site: Site) -> None:
     site.add("far", external="far.data")
     build(site, "far")
