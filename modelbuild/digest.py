@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import xxhash
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
     from io import FileIO
 
 Digest: TypeAlias = str
@@ -137,11 +136,9 @@ def of_source(path: Path) -> Digest:
     """A file of our own; of a Python file what it does, which is the same under every version of Python."""
     if path.suffix != ".py":
         return of_file(path)
-    import tokenize
+    from modelbuild.lexer import meaning
 
-    with tokenize.open(path) as file:
-        lines = file.readlines()
-    return of_bytes("\x1f".join(_meaning(lines)).encode("utf-8", "surrogatepass"))
+    return of_bytes("\x1f".join(meaning(path)).encode("utf-8", "surrogatepass"))
 
 
 def _origin(module: str) -> Path:
@@ -167,54 +164,3 @@ def _files_below(folder: str) -> Iterator[str]:
                 yield from _files_below(entry.path)
             elif entry.is_file():
                 yield entry.path
-
-
-def _meaning(lines: list[str]) -> Iterator[str]:
-    """The tokens of Python source that do something."""
-    import tokenize
-
-    statement: list[tuple[str, str]] = []
-    for kind, text in _whole_strings(lines):
-        if kind in {"COMMENT", "NL", "ENCODING", "ENDMARKER"}:
-            continue
-        if kind in {"INDENT", "DEDENT"}:
-            yield kind
-        elif kind != "NEWLINE":
-            statement.append((kind, text))
-        elif statement:
-            if any(k != "STRING" or _evaluates(t) for k, t in statement):  # else a docstring: it does nothing
-                yield from (t for _, t in statement)
-                yield "NEWLINE"
-            statement.clear()
-    if statement:
-        raise tokenize.TokenError("source ends within a statement", (len(lines), 0))
-
-
-def _whole_strings(lines: list[str]) -> Iterator[tuple[str, str]]:
-    """(kind, text) of every token, an f-string as the one token that it was before Python 3.12 split it."""
-    import tokenize
-
-    opened: list[tuple[int, int]] = []
-    for token in tokenize.generate_tokens(partial(next, iter(lines), "")):
-        kind = tokenize.tok_name[token.type]
-        if kind in {"FSTRING_START", "TSTRING_START"}:
-            opened.append(token.start)
-        elif kind in {"FSTRING_END", "TSTRING_END"}:
-            start = opened.pop()
-            if not opened:
-                yield "STRING", _between(lines, start, token.end)
-        elif not opened:
-            yield kind, token.string
-
-
-def _between(lines: list[str], start: tuple[int, int], end: tuple[int, int]) -> str:
-    (first, left), (last, right) = start, end
-    if first == last:
-        return lines[first - 1][left:right]
-    return "".join([lines[first - 1][left:], *lines[first : last - 1], lines[last - 1][:right]])
-
-
-def _evaluates(literal: str) -> bool:
-    """Whether a string literal runs code: an f-string or t-string."""
-    prefix: Iterable[str] = literal[: min(literal.find(quote) for quote in "'\"" if quote in literal)].lower()
-    return any(letter in "ft" for letter in prefix)
