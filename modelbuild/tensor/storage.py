@@ -364,7 +364,7 @@ class Scaled(Tensor):
 class Transposed(Tensor):
     """Axes in another order: axis ``i`` of the result is axis ``order[i]`` of the source.
 
-    The source is read once for every ``SLAB`` bytes of the result.
+    What fits into a piece is gathered at once; of what is larger, the source is read once for every ``SLAB`` bytes.
     """
 
     source: Tensor
@@ -385,6 +385,9 @@ class Transposed(Tensor):
         return (self.source,)
 
     def chunks(self, limit: int = PIECE) -> Iterator[memoryview]:
+        if 0 < self.nbytes <= limit:
+            yield pack(self.source.numpy().transpose(self.order).reshape(-1), self.dtype).data
+            return
         step = elements_in(self.dtype, limit)
         for slab in self._slabs():
             flat = slab.reshape(-1)
