@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from functools import lru_cache
 
 from modelbuild.errors import BrokenRule
 from modelbuild.graph import Graph, Node, Op, Value
@@ -38,8 +39,7 @@ class _Run:
         self.made = 0
         nodes = graph.nodes()
         self.budget = STEPS_PER_NODE * (len(nodes) + 10)
-        self._rules_of: dict[Kinds, tuple[Rule, ...]] = {}
-        self._kinds: dict[type[Op], bool] = {}
+        self._choice = _choice(rules)
         self._queue: deque[Node[Op]] = deque()
         self._queued: set[Node[Op]] = set()
         self._settled: set[Graph] = set()
@@ -67,25 +67,8 @@ class _Run:
             self._push(*reinfer(node))
         self._settled.update(node.op.bodies())
 
-    def _candidates(self, node: Node[Op]) -> tuple[Rule, ...]:
-        """The rules that may apply as far as kinds of operations tell, which are few: each choice is made once."""
-        kinds = (type(node.op), *[type(v.producer.op) for v in node.inputs])
-        found = self._rules_of.get(kinds)
-        if found is None:
-            fitting = (r for r in self.rules if _is_for(r, kinds[0]) and r.pattern.may_be_root(kinds))
-            found = self._rules_of[kinds] = tuple(fitting)
-        return found
-
-    def _is_of_interest(self, kind: type[Op]) -> bool:
-        """Whether there is a rule for operations of ``kind``, whatever feeds them, or they run bodies."""
-        found = self._kinds.get(kind)
-        if found is None:
-            runs_bodies = kind.bodies is not Op.bodies
-            found = self._kinds[kind] = runs_bodies or any(_is_for(rule, kind) for rule in self.rules)
-        return found
-
     def _rewrite(self, node: Node[Op]) -> None:
-        for rule in self._candidates(node):
+        for rule in self._choice.of(node):
             for match in matches(rule.pattern, node):
                 answer = rule.rewrite(match, Rewriter(node))
                 if isinstance(answer, Skip):
@@ -126,9 +109,37 @@ class _Run:
 
     def _push(self, *nodes: Node[Op]) -> None:
         for node in nodes:
-            if node not in self._queued and self._is_of_interest(type(node.op)):
+            if node not in self._queued and self._choice.is_any(type(node.op)):
                 self._queued.add(node)
                 self._queue.append(node)
+
+
+class _Choice:
+    """The rules of a set that may apply as far as kinds of operations tell, which are few: each choice is made once."""
+
+    def __init__(self, rules: tuple[Rule, ...]) -> None:
+        self._rules = rules
+        self._by_kinds: dict[Kinds, tuple[Rule, ...]] = {}
+        self._by_kind: dict[type[Op], bool] = {}
+
+    def of(self, node: Node[Op]) -> tuple[Rule, ...]:
+        kinds = (type(node.op), *[type(v.producer.op) for v in node.inputs])
+        found = self._by_kinds.get(kinds)
+        if found is None:
+            fitting = (r for r in self._rules if _is_for(r, kinds[0]) and r.pattern.may_be_root(kinds))
+            found = self._by_kinds[kinds] = tuple(fitting)
+        return found
+
+    def is_any(self, kind: type[Op]) -> bool:
+        """Whether there is a rule for operations of ``kind``, whatever feeds them, or they run bodies."""
+        found = self._by_kind.get(kind)
+        if found is None:
+            runs_bodies = kind.bodies is not Op.bodies
+            found = self._by_kind[kind] = runs_bodies or any(_is_for(rule, kind) for rule in self._rules)
+        return found
+
+
+_choice = lru_cache(16)(_Choice)  # the same few sets of rules are applied to graph after graph
 
 
 def _is_for(rule: Rule, kind: type[Op]) -> bool:
