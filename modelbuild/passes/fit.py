@@ -184,12 +184,12 @@ class _Judge:
 
     def _against_members(self, node: Node[Op], is_output: bool) -> tuple[str, str] | None:
         """A team that shares a model takes what one of its members takes, another one what all of them take."""
-        answers = [(member, _against(node, member, is_output)) for member in self._limits.members]
-        reasons = [(member, why) for member, why in answers if why]
-        if not reasons or (self._limits.shares and len(reasons) < len(answers)):
+        members = self._limits.members
+        reasons = [(member, why) for member in members if (why := _against(node, member, is_output))]
+        if not reasons or (self._limits.shares and len(reasons) < len(members)):
             return None
         member, (why, way) = reasons[0]
-        told = f"{why} (device {member.name})" if len(self._limits.members) > 1 else why
+        told = f"{why} (device {member.name})" if len(members) > 1 else why
         helper = member.fallback and not self._limits.shares
         elsewhere = f"device: HETERO:{member.plugin or member.name},{member.fallback}, or " if helper else ""
         return told, way or f"{elsewhere}another target, or 'exclude' this one"
@@ -238,12 +238,15 @@ def _against(node: Node[Op], profile: Profile, is_output: bool) -> tuple[str, st
     if isinstance(op, Parameter) and (found := _against_input(node, profile)):
         return found
     for types, where in ((profile.types, ""), (profile.output_types if is_output else (), " as an output")):
-        for kind in _kinds(node):
-            if types and kind not in types:
+        for kind in _kinds(node) if types else ():
+            if kind not in types:
                 return f"{kind} is no type that it takes{where} (it takes {', '.join(types)})", ""
     if isinstance(op, Const):  # what is computed with it is limited
         return None
-    return next(((why, "") for limit in profile.limits if (why := _beyond(node, limit))), None)
+    for limit in profile.limits:
+        if (not limit.operators or name in limit.operators) and (why := _beyond(node, limit)):
+            return why, ""
+    return None
 
 
 def _against_input(node: Node[Op], profile: Profile) -> tuple[str, str] | None:
@@ -262,13 +265,11 @@ def _against_input(node: Node[Op], profile: Profile) -> tuple[str, str] | None:
 
 
 def _kinds(node: Node[Op]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(str(v.fact.dtype) for v in node.outputs))
+    return tuple(dict.fromkeys([v.fact.dtype.value for v in node.outputs]))
 
 
 def _beyond(node: Node[Op], limit: Limit) -> str | None:
-    """How a node exceeds a limit."""
-    if limit.operators and node.op.ir_type() not in limit.operators:
-        return None
+    """How a node exceeds a limit that holds for its operator."""
     told, measure = MEASURES[limit.measure]
     for dim in measure(node):
         low, high = bounds(dim)

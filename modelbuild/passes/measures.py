@@ -80,7 +80,7 @@ def _output_channels(node: Anything) -> Iterator[Dim]:
 
 
 def _rank(node: Anything) -> Iterator[Dim]:
-    yield max((v.fact.rank or 0 for v in (*node.inputs, *node.outputs)), default=0)
+    yield max([len(v.fact.shape or ()) for v in (*node.inputs, *node.outputs)], default=0)
 
 
 def _slopes(node: Anything) -> Iterator[Dim]:
