@@ -54,6 +54,8 @@ _FACT = re.compile(r"(\w+)\[([^\]]*)\]")
 _PLAIN = re.compile(r"[\w./:~\-]+")
 _EXTRA = re.compile(r'(layer|from|layout|names)=("(?:[^"\\]|\\.)*"|\[.*\])')
 
+_quoted = json.JSONEncoder().encode  # as json.dumps, which takes three times as long to find its encoder
+
 
 class TextError(ValueError):
     """The text is not a graph; says which line and why."""
@@ -69,18 +71,19 @@ def show(graph: Graph) -> str:
 
 def _show(graph: Graph, head: str, indent: str) -> Iterator[str]:
     nodes = graph.nodes()
-    ids = _name_values(nodes)
+    names = _name_values(nodes)
+    ids = {value: f"%{_word(name, hashes=True)}" for value, name in names.items()}
     inputs = ", ".join(f"{ids[v]}: {v.fact}" for v in graph.inputs)
     yield f"{indent}{head}({inputs}) {{"
     for value in graph.inputs:
-        if extra := _extra(value.producer, ids):
+        if extra := _extra(value.producer, names):
             yield f"{indent}  input {ids[value]} ;{extra}"
     for note in graph.notes:
-        yield f"{indent}  note {json.dumps(note)}"
+        yield f"{indent}  note {_quoted(note)}"
     for node in nodes:
         if not isinstance(node.op, Parameter):
             sink = "sink " if node in graph.sinks else ""
-            yield f"{indent}  {sink}{_line(node, ids)}"
+            yield f"{indent}  {sink}{_line(node, names, ids)}"
             for body in node.op.bodies():
                 yield from _show(body, "body", f"{indent}    ")
     yield f"{indent}  return {', '.join(ids[v] for v in graph.outputs)}"
@@ -88,8 +91,8 @@ def _show(graph: Graph, head: str, indent: str) -> Iterator[str]:
 
 
 def _name_values(nodes: tuple[Node[Op], ...]) -> dict[Value, str]:
-    """An id for each value: its first tensor name, or one made from the layer's name; never the same one twice."""
-    ids: dict[Value, str] = {}
+    """What each value is called: its first tensor name, or one made from the layer's name; never the same one twice."""
+    named: dict[Value, str] = {}
     taken: set[str] = set()
     counts: dict[str, int] = {}
     for node in nodes:
@@ -100,37 +103,38 @@ def _name_values(nodes: tuple[Node[Op], ...]) -> dict[Value, str]:
                 count = counts[node.name] = counts.get(node.name, 0) + 1
                 name = f"{node.name}#{count}"
             taken.add(name)
-            ids[value] = f"%{_word(name, hashes=True)}"
-    return ids
+            named[value] = name
+    return named
 
 
-def _line(node: Node[Op], ids: Mapping[Value, str]) -> str:
+def _line(node: Node[Op], names: Mapping[Value, str], ids: Mapping[Value, str]) -> str:
     made = ", ".join([ids[v] for v in node.outputs])
     args = ", ".join([ids[v] for v in node.inputs])
     attributes = write_op(node.op)
     braces = f" {{{attributes}}}" if attributes else ""
     facts = ", ".join([str(v.fact) for v in node.outputs])
-    extra = _extra(node, ids)
+    extra = _extra(node, names)
     return f"{made} = {type(node.op).__name__}({args}){braces} : {facts}{' ;' + extra if extra else ''}"
 
 
-def _extra(node: Node[Op], ids: Mapping[Value, str]) -> str:
-    bare = [_bare(ids[v]) for v in node.outputs]
-    parts = []
-    if node.name != _layer(bare[0]):
-        parts.append(f" layer={json.dumps(node.name)}")
+def _extra(node: Node[Op], names: Mapping[Value, str]) -> str:
+    """What a reader would not take for granted."""
+    said = ""
+    if node.name != _layer(names[node.outputs[0]]):
+        said = f" layer={_quoted(node.name)}"
     if node.origin:
-        parts.append(f" from={json.dumps(node.origin)}")
+        said += f" from={_quoted(node.origin)}"
     if isinstance(node.op, Parameter) and node.op.layout:
-        parts.append(f" layout={json.dumps(node.op.layout)}")
-    if [v.names for v in node.outputs] != [_names(b) for b in bare]:
-        parts.append(f" names={json.dumps([list(v.names) for v in node.outputs])}")
-    return "".join(parts)
+        said += f" layout={_quoted(node.op.layout)}"
+    for value in node.outputs:
+        if value.names != _names(names[value]):
+            return f"{said} names={json.dumps([v.names for v in node.outputs])}"
+    return said
 
 
 def _word(name: str, *, hashes: bool = False) -> str:
     plain = _PLAIN.fullmatch(name.replace("#", "") if hashes else name)
-    return name if plain else json.dumps(name)
+    return name if plain else _quoted(name)
 
 
 def _bare(written: str) -> str:

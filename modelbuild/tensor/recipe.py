@@ -97,13 +97,11 @@ def write_inline(tensor: Tensor) -> str:
     flat = tensor.numpy().reshape(-1)
     if tensor.dtype.is_real:
         flat = flat.astype(np.float64)
-    return f"[{','.join(map(_element, flat.tolist()))}]"
+    return f"[{','.join(map(_ELEMENTS.get(tensor.dtype, repr), flat.tolist()))}]"
 
 
-def _element(value: object) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return json.dumps(value) if isinstance(value, str) else repr(value)
+_ELEMENTS: dict[ElementType, Callable[[object], str]] = {ElementType.boolean: json.dumps, ElementType.string: json.dumps}
+"""How elements are written that are no numbers."""
 
 
 def read_inline(text: str, dtype: ElementType, shape: Ints) -> Tensor:
