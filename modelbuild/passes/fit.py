@@ -185,7 +185,8 @@ class _Judge:
     def _against_members(self, node: Node[Op], is_output: bool) -> tuple[str, str] | None:
         """A team that shares a model takes what one of its members takes, another one what all of them take."""
         members = self._limits.members
-        reasons = [(member, why) for member in members if (why := _against(node, member, is_output))]
+        answers = [(member, _against(node, member, is_output)) for member in members]
+        reasons = [(member, why) for member, why in answers if why]
         if not reasons or (self._limits.shares and len(reasons) < len(members)):
             return None
         member, (why, way) = reasons[0]
