@@ -32,7 +32,7 @@ def load(inputs: Inputs, params: Params, out: Outputs) -> None:
 @stage("emit", code=("modelbuild.errors",), versions=())
 def emit(inputs: Inputs, params: Params, out: Outputs) -> None:
     ran(params, "emit")
-    graph = inputs.value("graph", "graph.txt", list, lambda path: [path.read_text()])
+    graph = inputs.value("graph", "graph.txt", list, lambda path: [path.read_text()], to_change=True)
     graph[0] += params["device"]
     out.write("m.xml", graph[0].upper().encode())
     out.write("m.bin", bytes(params.get("size", 10)))
@@ -72,7 +72,7 @@ def point(inputs: Inputs, params: Params, out: Outputs) -> None:
 
 @stage("follow", code=(), versions=())
 def follow(inputs: Inputs, params: Params, out: Outputs) -> None:
-    size = inputs.value("place", "place", tuple, lambda _: (inputs.path("model").stat().st_size,))
+    size = inputs.value("place", "place", tuple, lambda _: (inputs.path("model").stat().st_size,), to_change=False)
     out.write("size", str(size[0]).encode())
 
 

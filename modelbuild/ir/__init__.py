@@ -1,5 +1,5 @@
-"""OpenVINO's intermediate representation, version 11: written by ``save``, described by ``read``."""
+"""OpenVINO's intermediate representation, version 11: written by ``save`` and ``write``, described by ``read``."""
 
-from modelbuild.ir.save import Written, save
+from modelbuild.ir.save import Written, save, write
 
-__all__ = ["Written", "save"]
+__all__ = ["Written", "save", "write"]

@@ -36,15 +36,31 @@ def save(graph: Graph, xml_path: Path, *, rt_info: Info | None = None, digests: 
     if xml_path.suffix != ".xml":
         raise ValueError(f"{xml_path} does not end in .xml")
     with _drafts(xml_path.with_suffix(".bin"), xml_path) as (bin_file, xml_file):
-        sha = hashlib.sha256()
-        with Weights(bin_file, digest=digests) as weights:
-            for text in _joined(document(graph, weights, rt_info or {})):
-                octets = text.encode()
-                xml_file.write(octets)
-                if digests:
-                    sha.update(octets)
-            bin_digest = weights.finish()
-        return Written(xml_file.tell(), weights.size, sha.hexdigest() if digests else "", bin_digest)
+        return write(graph, xml_file, bin_file, name=graph.name, rt_info=rt_info, digests=digests)
+
+
+def write(
+    graph: Graph,
+    xml_file: BinaryIO,
+    bin_file: BinaryIO,
+    *,
+    name: str,
+    rt_info: Info | None = None,
+    digests: bool = False,
+) -> Written:
+    """What `save` does, into two files that are empty; that of the weights is open for reading too.
+
+    ``name`` is the network's.
+    """
+    sha = hashlib.sha256()
+    with Weights(bin_file, digest=digests) as weights:
+        for text in _joined(document(graph, weights, rt_info or {}, name=name)):
+            octets = text.encode()
+            xml_file.write(octets)
+            if digests:
+                sha.update(octets)
+        bin_digest = weights.finish()
+    return Written(xml_file.tell(), weights.size, sha.hexdigest() if digests else "", bin_digest)
 
 
 def _joined(pieces: Iterator[str], count: int = 1000) -> Iterator[str]:

@@ -22,9 +22,9 @@ Info: TypeAlias = "Mapping[str, bool | int | float | str | Info]"
 _ELEMENT_NAME = re.compile(r"[A-Za-z_][\w.\-]*", re.ASCII)
 
 
-def document(graph: Graph, weights: Weights, info: Info) -> Iterator[str]:
-    """Yield the file in pieces; constants are placed in ``weights`` on the way."""
-    yield f'<?xml version="1.0"?>\n<net name="{quote(graph.name)}" version="11">\n'
+def document(graph: Graph, weights: Weights, info: Info, *, name: str) -> Iterator[str]:
+    """Yield the file of a network of that name in pieces; constants are placed in ``weights`` on the way."""
+    yield f'<?xml version="1.0"?>\n<net name="{quote(name)}" version="11">\n'
     yield from _Layers(graph, weights, "\t").write()
     yield from _tree("rt_info", info, "\t")
     yield "</net>\n"

@@ -95,6 +95,11 @@ def refused(graph: Graph, limits: Limits, trace: Trace) -> list[Refusal]:
     return shapes if is_taken else [*shapes, *judge.refusals(graph, shapes_come=bool(shapes))]
 
 
+def fits(graph: Graph, limits: Limits) -> bool:
+    """Whether ``graph`` is taken as it is."""
+    return not any(_Judge(limits).refusals(graph)) and not (limits.static_shapes and any(open_shapes(graph)))
+
+
 def judgement(graph: Graph, limits: Limits) -> list[Refusal]:
     """The nodes that device and release do not take as they are."""
     return list(_Judge(limits).refusals(graph))

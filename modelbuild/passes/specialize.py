@@ -51,6 +51,17 @@ def specialize(
     return trace
 
 
+def suits(graph: Graph, *, precision: str, limits: Limits = ANYWHERE, compression: Compression = DEFAULT) -> bool:
+    """Whether all that :func:`specialize` would do to ``graph`` is to leave it as it is."""
+    if precision != Precision.FP32 or compression.keep:
+        return False
+    if limits == ANYWHERE:
+        return True
+    from modelbuild.passes.fit import fits
+
+    return fits(graph, limits)
+
+
 def _store_fp16(graph: Graph, trace: Trace, how: Compression, trusting: bool) -> None:
     compress_to_fp16(graph, trace, how.keep, trusting=trusting)
 

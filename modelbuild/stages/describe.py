@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from modelbuild.report.counting import summarize
-from modelbuild.stages.graphs import GRAPH_CODE, NUMBERS, read_graph
+from modelbuild.stages.graphs import GRAPH_CODE, NUMBERS, see_graph
 from modelbuild.stages.inputs import Inputs
 from modelbuild.stages.names import SUMMARY
 from modelbuild.stages.outputs import Outputs
@@ -19,4 +19,4 @@ from modelbuild.stages.stage import Params, stage
 )
 def describe(inputs: Inputs, params: Params, out: Outputs) -> None:  # noqa: ARG001 - a stage takes them
     """Gives the graph's summary as JSON."""
-    out.write(SUMMARY, msgspec.json.encode(summarize(read_graph(inputs)), order="sorted"))
+    out.write(SUMMARY, msgspec.json.encode(summarize(see_graph(inputs)), order="sorted"))

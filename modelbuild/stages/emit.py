@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from modelbuild.ir import save
-from modelbuild.stages.graphs import GRAPH_CODE, NUMBERS, read_graph
+from modelbuild.ir import write
+from modelbuild.stages.graphs import GRAPH_CODE, NUMBERS, see_graph
 from modelbuild.stages.inputs import Inputs
 from modelbuild.stages.names import BIN, XML
 from modelbuild.stages.outputs import Outputs
@@ -13,8 +13,5 @@ from modelbuild.stages.stage import Params, stage
 @stage("emit", code=(*GRAPH_CODE, "modelbuild.ir"), versions=NUMBERS)
 def emit(inputs: Inputs, params: Params, out: Outputs) -> None:
     """``name`` of params is the network's name in the IR. Gives the pair, each under a fixed name."""
-    graph = read_graph(inputs)
-    graph.name = params["name"]
-    xml = out.path(XML)
-    out.path(BIN)
-    save(graph, xml)
+    with out.path(XML).open("xb") as xml_file, out.path(BIN).open("xb+") as bin_file:
+        write(see_graph(inputs), xml_file, bin_file, name=params["name"])

@@ -47,12 +47,15 @@ TEXT, PLACES = "graph.txt", "places.json"
 
 def write_graph(graph: Graph, files: dict[Path, str], given: Inputs, out: Outputs) -> None:
     """Write ``graph``, and keep what was computed. ``files`` are the source's files by path, with their roles here."""
-    kept: set[str] = set()
-    for leaf in _leaves(graph):
-        if leaf.digest not in kept and not (isinstance(leaf, Mapped) and leaf.path in files):
-            kept.add(leaf.digest)
-            _keep(leaf, given, out)
+    _keep_contents(graph, files, given, out)
     out.write(TEXT, show(graph).encode())
+    out.hand_over(TEXT, graph, copy)
+
+
+def pass_graph_on(graph: Graph, files: dict[Path, str], given: Inputs, out: Outputs) -> None:
+    """What `write_graph` does, for the ``graph`` of `see_graph`, whose text is there."""
+    _keep_contents(graph, files, given, out)
+    out.adopt(TEXT, given.output(GRAPH, TEXT))
     out.hand_over(TEXT, graph, copy)
 
 
@@ -68,7 +71,15 @@ def write_places(graph: Graph, files: dict[Path, str], out: Outputs) -> None:
 
 def read_graph(given: Inputs) -> Graph:
     """The graph that the job of role ``graph`` made, to be changed freely."""
+    return _graph(given, to_change=True)
 
+
+def see_graph(given: Inputs) -> Graph:
+    """The graph that the job of role ``graph`` made, not to be changed: others look at the same."""
+    return _graph(given, to_change=False)
+
+
+def _graph(given: Inputs, *, to_change: bool) -> Graph:
     def from_text(path: Path) -> Graph:
         places = json.loads(given.path(ORIGIN, PLACES).read_bytes())
 
@@ -80,7 +91,7 @@ def read_graph(given: Inputs) -> Graph:
         with extensions(given):
             return parse(path.read_text(), contents)
 
-    return given.value(GRAPH, TEXT, Graph, from_text)
+    return given.value(GRAPH, TEXT, Graph, from_text, to_change=to_change)
 
 
 def extensions(given: Inputs) -> AbstractContextManager[tuple[ModuleType, ...]]:
@@ -89,14 +100,21 @@ def extensions(given: Inputs) -> AbstractContextManager[tuple[ModuleType, ...]]:
     return extended([given.path(role) for role in sorted(roles, key=lambda role: int(role.removeprefix(EXTENSION)))])
 
 
+def _keep_contents(graph: Graph, files: dict[Path, str], given: Inputs, out: Outputs) -> None:
+    kept: set[str] = set()
+    for leaf in _leaves(graph):
+        if leaf.digest not in kept and not (isinstance(leaf, Mapped) and leaf.path in files):
+            kept.add(leaf.digest)
+            _keep(leaf, given, out)
+
+
 def _keep(leaf: Tensor, given: Inputs, out: Outputs) -> None:
-    match leaf:
-        case Mapped():
-            out.refer(given.known(leaf.digest))
-        case InMemory():
-            out.blob(leaf.octets())
-        case _:
-            raise StageError(f"{type(leaf).__name__} is no place for content")
+    if blob := given.find(leaf.digest):
+        out.refer(blob)
+    elif isinstance(leaf, InMemory):
+        out.blob(leaf.octets())
+    else:
+        raise StageError(f"{type(leaf).__name__} is no place for content that no input knows")
 
 
 def _places(tensor: Tensor) -> Iterator[Tensor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
@@ -62,20 +63,28 @@ class Inputs:
         return self._store.path(self.known(sha256))
 
     def known(self, sha256: Digest) -> Blob:
-        for given in self._given.values():
-            if isinstance(given, Answered):
-                for blob in given.record.blobs:
-                    if blob.sha256 == sha256:
-                        return blob
-        raise Bug(f"no input made or refers to blob {sha256}")
+        blob = self.find(sha256)
+        if blob is None:
+            raise Bug(f"no input made or refers to blob {sha256}")
+        return blob
 
-    def value(self, role: str, name: str, kind: type[T], parse: Callable[[Path], T]) -> T:
-        """What ``parse`` makes of an output; a copy of the very object if the job that made it ran in this process.
+    def find(self, sha256: Digest) -> Blob | None:
+        """The blob of that content, if any input made or refers to it."""
+        return self._blobs.get(sha256)
 
-        Handing an object over must not show in any result: it is what ``parse`` would give.
+    @cached_property
+    def _blobs(self) -> dict[Digest, Blob]:
+        answers = [given.record for given in self._given.values() if isinstance(given, Answered)]
+        return {blob.sha256: blob for record in answers for blob in record.blobs}
+
+    def value(self, role: str, name: str, kind: type[T], parse: Callable[[Path], T], *, to_change: bool) -> T:
+        """What ``parse`` makes of an output; the very object if the job that made it ran in this process.
+
+        Handing an object over must not show in any result: it is what ``parse`` would give, and whoever will change
+        it gets a copy.
         """
         answered = self._answered(role)
-        kept = self._shelf.copy_of(answered.origin, name)
+        kept = self._shelf.find(answered.origin, name, to_change=to_change)
         return kept if isinstance(kept, kind) else parse(self.path(role, name))
 
     def _answered(self, role: str) -> Answered:

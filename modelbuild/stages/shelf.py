@@ -27,7 +27,7 @@ class Origin(NamedTuple):
 
 
 class Shelf:
-    """The last few objects, by the output that they are. Whoever takes one gets a copy: changing it changes nothing."""
+    """The last few objects, by the output that they are. Whoever will change one gets a copy: that changes nothing."""
 
     def __init__(self, room: int = _ROOM) -> None:
         self._room = room
@@ -40,10 +40,10 @@ class Shelf:
             while len(self._kept) > self._room:
                 self._kept.popitem(last=False)
 
-    def copy_of(self, origin: Origin, name: str) -> Any | None:
+    def find(self, origin: Origin, name: str, *, to_change: bool) -> Any | None:
         with self._lock:
             if (origin, name) not in self._kept:
                 return None
             self._kept.move_to_end((origin, name))
             value, copy = self._kept[origin, name]
-        return copy(value)
+        return copy(value) if to_change else value
