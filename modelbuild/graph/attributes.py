@@ -80,11 +80,12 @@ def write_op(op: Op) -> str:
     if isinstance(op, Const):
         small = op.value.size <= INLINE or op.value.dtype is ElementType.string
         return f"value={write_inline(op.value) if small else write_tensor(op.value)}"
-    return _write_fields(op)
+    return _write_fields(op, repr(op))
 
 
 @lru_cache(4096)
-def _write_fields(op: Op) -> str:
+def _write_fields(op: Op, _: str) -> str:
+    """The second argument tells apart what is equal and is written otherwise: 0.0 and -0.0, and 0."""
     shapes = {a.name for a in layout(type(op)) if a.is_shape}
     return ", ".join(
         f"{name}={json.dumps(show_shape(value)[1:-1]) if name in shapes else _write(value)}"

@@ -42,7 +42,8 @@ class Outputs:
         """Where to write ``name``, for those who want a path; read once more to be hashed."""
         self._admit(name)
         path = self._folder / name
-        disk.make_folder(path.parent)
+        if "/" in name:
+            disk.make_folder(path.parent)
         self._kinds[name] = kind
         return path
 

@@ -201,6 +201,12 @@ def verify_body(body: Graph, outside: Value) -> None:
     verify(Graph([condition, x, outside], [choice.output, Node(ops.Relu(), (outside,), "r").output]))
 
 
+def test_equal_operations_are_written_as_each_is() -> None:
+    for least in ("0.0", "-0.0"):
+        text = f"graph g(%x: f32[2]) {{\n  %y = Clamp(%x) {{min={least}, max=6.0}} : f32[2]\n  return %y\n}}\n"
+        assert show(parse(text)) == text
+
+
 def test_text_round_trips_names_origins_sinks_and_layouts() -> None:
     written = """graph "my net"(%x: f32[N<1..8>,3], %"a b": i64[S]) {
   input %x ; layout="[N,C]"
