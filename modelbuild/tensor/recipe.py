@@ -16,6 +16,8 @@ from modelbuild.tensor.storage import Cast, InMemory, Reshaped, Scaled, Tensor, 
 INLINE = 16
 """Constants of up to so many elements are written out."""
 
+_WORDS = (ElementType.boolean, ElementType.string)
+
 Contents = Callable[[str, ElementType, Ints], Tensor]
 """The tensor of a content digest, seen with a type and shape; raises ``KeyError`` where there is none."""
 
@@ -97,11 +99,8 @@ def write_inline(tensor: Tensor) -> str:
     flat = tensor.numpy().reshape(-1)
     if tensor.dtype.is_real:
         flat = flat.astype(np.float64)
-    return f"[{','.join(map(_ELEMENTS.get(tensor.dtype, repr), flat.tolist()))}]"
-
-
-_ELEMENTS: dict[ElementType, Callable[[object], str]] = {ElementType.boolean: json.dumps, ElementType.string: json.dumps}
-"""How elements are written that are no numbers."""
+    spell = json.dumps if tensor.dtype in _WORDS else repr
+    return f"[{','.join(map(spell, flat.tolist()))}]"
 
 
 def read_inline(text: str, dtype: ElementType, shape: Ints) -> Tensor:
