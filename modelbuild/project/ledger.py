@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _SLACK = 2_000
+"""Lines that count no more are left up to that many, before they are cleared out."""
 
 
 class Ledger:
@@ -20,10 +21,8 @@ class Ledger:
     note that is out of date fits nothing that it is held against.
     """
 
-    def __init__(self, path: Path, *, slack: int = _SLACK) -> None:
-        """``slack`` lines that count no more are left before they are cleared out."""
+    def __init__(self, path: Path) -> None:
         self._journal = Journal(path)
-        self._slack = slack
         self._notes: dict[str, bytes] = {}
         self._lines = 0
         self._lock = threading.Lock()
@@ -54,7 +53,7 @@ class Ledger:
             name, _, note = line.partition(b" ")
             self._notes[name.decode()] = note
         self._lines += len(news)
-        if self._lines > 2 * len(self._notes) + self._slack:
+        if self._lines > 2 * len(self._notes) + _SLACK:
             self._notes = {name: note for name, note in self._notes.items() if note}
             self._journal.rewrite(_line(name, note) for name, note in self._notes.items())
             self._lines = len(self._notes)

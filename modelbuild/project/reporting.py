@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,10 +26,10 @@ if TYPE_CHECKING:
     from modelbuild.project.parts import Part
     from modelbuild.project.question import Questions
     from modelbuild.project.stamp import Stamps
-    from modelbuild.report.page import Column, Facts
-    from modelbuild.report.text import Lines
+    from modelbuild.project.standing import Standing
+    from modelbuild.report.page import Column
+    from modelbuild.report.pieces import Pieces
 
-_SLACK = 100
 _PATIENCE = 60.0
 _ENCODER = msgspec.json.Encoder()
 
@@ -36,7 +37,7 @@ _ENCODER = msgspec.json.Encoder()
 class Reporting:
     """What is said of artifacts is noted one by one when they are made, so that a report reads no records.
 
-    What each model gives to the report is kept too: after one change, all but one are taken over as they are.
+    What each model gave to the report is taken over from there as it stands: after one change, all but one.
     """
 
     def __init__(
@@ -58,7 +59,6 @@ class Reporting:
         self._questions = questions
         self._builds = builds
         self._ledger = Ledger(cache / "entries")
-        self._parts = Ledger(cache / "parts", slack=_SLACK)
         self._rejected: dict[Variant, Measured] = {}
 
     # ---- of one artifact ----
@@ -98,8 +98,9 @@ class Reporting:
 
     def write(self, failures: Mapping[Variant, Sequence[str]] | None = None) -> list[Path]:
         """Write the report of what is built, and of what failed just now; says which files changed."""
-        from modelbuild.report.page import Column, framed
-        from modelbuild.report.text import joined
+        from modelbuild.report.page import Column, frame
+        from modelbuild.report.pieces import Pieces
+        from modelbuild.report.text import join
 
         failures = failures or {}
         there = [variant for variant in self._manifest.variants() if variant in failures or self._stamps.of(variant)]
@@ -107,17 +108,18 @@ class Reporting:
         asked: dict[str, list[Variant]] = {}
         for variant in there:
             asked.setdefault(variant.model, []).append(variant)
-        lines: list[Lines] = []
-        rows: list[bytes] = []
-        facts: list[Facts] = []
+        standing = self._standing.parts()
+        parts: dict[str, Part] = {}
         for name in sorted(asked):
-            part = self._part(self._manifest.models[name], asked[name], columns, failures)
-            if part is not None:  # of which nothing else is kept: thousands are as big as all the rest
-                lines.append(part.lines)
-                rows.append(part.row.encode())
-                facts.append(part.facts)
+            part = self._part(self._manifest.models[name], asked[name], columns, failures, standing.get(name))
+            if part is not None:
+                parts[name] = part
+        text, page = Pieces(), Pieces()
+        lines = join([part.lines for part in parts.values()], text)
+        rows = frame([part.row for part in parts.values()], [part.facts for part in parts.values()], columns, page)
         with self._undisturbed():
-            written = self._put(list(joined(lines)), list(framed(rows, facts, columns)))
+            written = self._put(text, page)
+            self._standing.note(text, page, parts, lines, rows)
             sealed.write(self._stamp, b"failed" if failures else self._state())
         return written
 
@@ -142,53 +144,42 @@ class Reporting:
         asked: Sequence[Variant],
         columns: Sequence[Column],
         failures: Mapping[Variant, Sequence[str]],
+        standing: Part | None,
     ) -> Part | None:
-        """What a model gives to the report; None if nothing is known of it."""
+        """What a model gives to the report, which it gave to the one that is ``standing``; None if nothing is known."""
         notes = {variant: note for variant in asked if variant not in failures and (note := self._note(variant))}
         broken = {variant: (failures[variant], self._rejected.get(variant)) for variant in asked if variant in failures}
         question = self._question(columns, notes)
-        if not broken and (kept := self._kept(model, question)) is not None:
-            return kept
+        said = digest.of_bytes(question)
+        if not broken and standing is not None and standing.said == said:
+            return standing
         from modelbuild import plan
         from modelbuild.project import entries, parts
 
+        known = None if broken else shared.read(self._builds.store, question)
+        if known is not None and (kept := parts.decode(known.note, said)) is not None:
+            return kept
         found = [entry for note in notes.values() if (entry := entries.decode(note)) is not None]
         artifacts = [entry.artifact for entry in found]
         artifacts += [entries.failed(variant, errors, measured) for variant, (errors, measured) in broken.items()]
         if not artifacts:
             return None
         source = found[-1].source if found else entries.source_of(model, plan.framework(model), ())
-        part = parts.part(digest.of_bytes(question), model.id, source, artifacts, columns)
-        if len(found) == len(asked):  # what failed is told of as it is now, and to nobody else
-            self._parts.write(model.id, parts.encode(part))
-            shared.write(self._builds.store, question, SharedNote(parts.encode(part), {}, 0.0))
+        if len(found) < len(asked):  # what failed is told of as it is now, and to nobody else
+            return parts.part(None, model.id, source, artifacts, columns)
+        part = parts.part(said, model.id, source, artifacts, columns)
+        shared.write(self._builds.store, question, SharedNote(parts.encode(part), {}, 0.0))
         return part
 
     def _question(self, columns: Sequence[Column], notes: Mapping[Variant, bytes]) -> bytes:
         said = columns, [(str(variant), digest.of_bytes(note)) for variant, note in notes.items()]
         return self._questions.of_report(digest.of_bytes(_ENCODER.encode(said)))
 
-    def _kept(self, model: Model, question: bytes) -> Part | None:
-        """What was made of the very same, here or by anybody who shares the store."""
-        from modelbuild.project import parts
-
-        said = digest.of_bytes(question)
-        kept = parts.decode(self._parts.read(model.id))
-        if kept is None or kept.said != said:
-            known = shared.read(self._builds.store, question)
-            kept = parts.decode(known.note) if known is not None else None
-            if kept is not None and kept.said == said:
-                self._parts.write(model.id, parts.encode(kept))
-        return kept if kept is not None and kept.said == said else None
-
     def key(self, model: Model) -> Digest | None:
         """Under which the store may have what a model gave to the last report."""
-        from modelbuild.project import parts
+        return self._standing.said.get(model.id)
 
-        kept = parts.decode(self._parts.read(model.id))
-        return None if kept is None else kept.said
-
-    def _put(self, *contents: Sequence[bytes]) -> list[Path]:
+    def _put(self, *contents: Pieces) -> list[Path]:
         """Each, in pieces, only if its bytes change."""
         written: list[Path] = []
         for name, pieces in zip(delivery.REPORTS, contents, strict=True):
@@ -213,10 +204,16 @@ class Reporting:
     def _stamp(self) -> Path:
         return self._cache / "report.json"
 
+    @cached_property
+    def _standing(self) -> Standing:
+        from modelbuild.project.standing import Standing
 
-def _holds(path: Path, pieces: Sequence[bytes]) -> bool:
+        text, page = (self._output / name for name in delivery.REPORTS)
+        return Standing(text, page, self._cache / "parts")
+
+
+def _holds(path: Path, pieces: Pieces) -> bool:
     """Whether a regular file is there with these bytes."""
-    if path.is_symlink() or not path.is_file() or path.stat().st_size != sum(map(len, pieces)):
+    if path.is_symlink() or not path.is_file() or path.stat().st_size != pieces.size:
         return False
-    with path.open("rb") as file:
-        return all(file.read(len(piece)) == piece for piece in pieces)
+    return digest.fast_of_file(path) == pieces.xxh3()

@@ -12,6 +12,7 @@ from modelbuild.report.choice import choices
 from modelbuild.report.comparison import comparison
 from modelbuild.report.figures import amount, difference, plural, seconds, size
 from modelbuild.report.markup import Markup, element, markup
+from modelbuild.report.pieces import Piece, Pieces, Span
 from modelbuild.report.summary import UNKNOWN_EXTENT
 
 if TYPE_CHECKING:
@@ -61,7 +62,9 @@ def page(report: Report) -> str:
     for artifact in report.artifacts:
         by_model[artifact.model].append(artifact)
     rows = [row(name, report.sources[name], artifacts, columns).encode() for name, artifacts in by_model.items()]
-    return b"".join(framed(rows, [Facts.of(artifacts) for artifacts in by_model.values()], columns)).decode()
+    text = Pieces()
+    frame(rows, [Facts.of(artifacts) for artifacts in by_model.values()], columns, text)
+    return text.whole().decode()
 
 
 def row(model: str, source: Source, artifacts: Iterable[Artifact], columns: Sequence[Column]) -> Markup:
@@ -70,18 +73,19 @@ def row(model: str, source: Source, artifacts: Iterable[Artifact], columns: Sequ
     return _model(model, source, [by_column.get(column) for column in columns])
 
 
-def framed(rows: Iterable[bytes], facts: Iterable[Facts], columns: Sequence[Column]) -> Iterator[bytes]:
-    """The page of ``rows``, a row a model, a column a target and precision; in pieces, because of thousands it is long.
+def frame(rows: Iterable[Piece], facts: Sequence[Facts], columns: Sequence[Column], text: Pieces) -> list[Span]:
+    """Put the page of ``rows``, a row a model, a column a target and precision, into ``text``; says where each lies.
 
     Rows come as bytes: as text, one character that is not Latin has each of them take twice the room.
     """
-    before, _, after = _frame(list(facts), columns).partition(_ROWS)
-    yield before.encode()
-    yield from rows
-    yield after.encode()
+    before, _, after = _around(facts, columns).partition(_ROWS)
+    text.add(before.encode())
+    spans = [text.add(row) for row in rows]
+    text.add(after.encode())
+    return spans
 
 
-def _frame(facts: Sequence[Facts], columns: Sequence[Column]) -> str:
+def _around(facts: Sequence[Facts], columns: Sequence[Column]) -> str:
     """A page with `_ROWS` in the place of rows."""
     style, script = (Markup((_HERE / name).read_text(encoding="utf-8")) for name in ("page.css", "page.js"))
     # Names come from other people's files. They are escaped; should one slip through, it still cannot run or load.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +13,7 @@ from msgspec import Struct
 from modelbuild.errors import SourceError
 from modelbuild.report.choice import choices
 from modelbuild.report.document import FORMAT, Artifact, Report, Source
+from modelbuild.report.pieces import Piece, Pieces, Span
 
 SHIPPED = Path(__file__).with_name("report.schema.json")
 
@@ -30,9 +31,9 @@ def document(artifacts: Iterable[Artifact], sources: Mapping[str, Source]) -> Re
 class Lines(NamedTuple):
     """What one model gives to the text of a report, without the commas between models."""
 
-    artifacts: bytes
-    choices: bytes
-    source: bytes
+    artifacts: Piece
+    choices: Piece
+    source: Piece
 
     @classmethod
     def of(cls, model: str, source: Source, artifacts: Sequence[Artifact]) -> Lines:
@@ -44,37 +45,50 @@ class Lines(NamedTuple):
         )
 
 
+class Places(NamedTuple):
+    """Where the lines of one model lie in the text of a report."""
+
+    artifacts: Span
+    choices: Span
+    source: Span
+
+    def of(self, text: memoryview) -> Lines:
+        return Lines(self.artifacts.of(text), self.choices.of(text), self.source.of(text))
+
+
 def encode(report: Report) -> bytes:
     """The one JSON text of a report."""
     by_model: dict[str, list[Artifact]] = {name: [] for name in report.sources}
     for artifact in report.artifacts:
         by_model[artifact.model].append(artifact)
-    lines = [Lines.of(name, report.sources[name], artifacts) for name, artifacts in by_model.items()]
-    return b"".join(joined(lines))
+    text = Pieces()
+    join([Lines.of(name, report.sources[name], artifacts) for name, artifacts in by_model.items()], text)
+    return text.whole()
 
 
-def joined(models: Sequence[Lines]) -> Iterator[bytes]:
-    """The text of a report of ``models``, in the order of their names; in pieces, because of thousands it is long."""
-    yield b'{\n  "artifacts": '
-    yield from _within(b"[]", [lines.artifacts for lines in models])
-    yield b',\n  "choices": '
-    yield from _within(b"[]", [lines.choices for lines in models])
-    yield b',\n  "format": %d,\n  "sources": ' % FORMAT
-    yield from _within(b"{}", [lines.source for lines in models])
-    yield b"\n}\n"
+def join(models: Sequence[Lines], text: Pieces) -> list[Places]:
+    """Put the report of ``models``, in the order of their names, into ``text``; says where the lines of each lie."""
+    text.add(b'{\n  "artifacts": ')
+    artifacts = _put(b"[]", [lines.artifacts for lines in models], text)
+    text.add(b',\n  "choices": ')
+    choices = _put(b"[]", [lines.choices for lines in models], text)
+    text.add(b',\n  "format": %d,\n  "sources": ' % FORMAT)
+    sources = _put(b"{}", [lines.source for lines in models], text)
+    text.add(b"\n}\n")
+    return list(map(Places, artifacts, choices, sources))
 
 
-def _within(brackets: bytes, lines: Iterable[bytes]) -> Iterator[bytes]:
-    found = [line for line in lines if line]
-    if not found:
-        yield brackets
-        return
-    before = b"%c\n" % brackets[0]
-    for line in found:
-        yield before
-        yield line
-        before = b",\n"
-    yield b"\n  %c" % brackets[1]
+def _put(brackets: bytes, lines: Sequence[Piece], text: Pieces) -> list[Span]:
+    """``lines`` within ``brackets``, those that are empty left out."""
+    before, after = (b"%c\n" % brackets[0], b"\n  %c" % brackets[1]) if any(lines) else (b"", brackets)
+    spans: list[Span] = []
+    for line in lines:
+        if line:
+            text.add(before)
+            before = b",\n"
+        spans.append(text.add(line))
+    text.add(after)
+    return spans
 
 
 def _listed(said: Iterable[Struct]) -> bytes:

@@ -136,7 +136,6 @@ def test_the_report_is_put_together_of_what_was_rendered_before(site: Site, monk
     before = site.contents("build")
     lose_all_but_the_store(site)
     monkeypatch.setattr("modelbuild.report.page.row", None)
-    monkeypatch.setattr("modelbuild.project.parts.row", None)
     make_all(site)
     assert site.contents("build") == before
 
