@@ -1,6 +1,7 @@
-"""The answer to a key, as it is kept: two lines.
+"""The answer to a key, as it is kept: two lines, or three.
 
 The first is the question, canonical JSON whose sha256 is the key; the second, sealed, names the blobs that answer it.
+The third, sealed too, is a note: an answer that would not be worth a file of its own.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ class Record:
 
     ``question`` is the JSON of everything that the answer depends on. ``references`` are the nameless blobs that the
     outputs speak of by digest: the record is complete only with them. ``seconds`` and ``made`` (UTC) tell of the first
-    time.
+    time. ``note`` is a line of what else there is to say.
     """
 
     question: bytes
@@ -84,6 +85,7 @@ class Record:
     references: tuple[Blob, ...]
     seconds: float
     made: str
+    note: bytes = b""
     key: Digest = field(init=False)
 
     def __post_init__(self) -> None:
@@ -120,15 +122,20 @@ class Record:
             "seconds": self.seconds,
             "made": self.made,
         }
-        return self.question + b"\n" + digest.seal(digest.canonical(answer))
+        noted = digest.seal(self.note) if self.note else b""
+        return self.question + b"\n" + digest.seal(digest.canonical(answer)) + noted
 
     @classmethod
     def decode(cls, data: bytes) -> Record:
         """Raises ValueError for an answer that is not what `encode` wrote; the question is proved by ``key``."""
-        question, _, sealed = data.partition(b"\n")
-        answer = digest.unseal(sealed)
-        if answer is None:
-            raise ValueError("the check sum does not fit")
+        question, *sealed = data.split(b"\n")
+        match [digest.unseal(line) for line in sealed]:
+            case [bytes(answer), None] if not sealed[-1]:
+                note = b""
+            case [bytes(answer), bytes(note), None] if not sealed[-1]:
+                pass
+            case _:
+                raise ValueError("the check sum does not fit")
         try:
             said = _DECODER.decode(answer)
         except msgspec.MsgspecError as error:
@@ -136,7 +143,7 @@ class Record:
         outputs = {
             name: Output(Blob(sha256, size, xxh3), kind) for name, (kind, sha256, size, xxh3) in said.outputs.items()
         }
-        return cls(question, outputs, tuple(Blob(*blob) for blob in said.references), said.seconds, said.made)
+        return cls(question, outputs, tuple(Blob(*blob) for blob in said.references), said.seconds, said.made, note)
 
 
 _Sha256: TypeAlias = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]

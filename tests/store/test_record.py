@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ RECORD = Record(
     seconds=1.5,
     made="2026-01-02T03:04:05Z",
 )
+NOTED = replace(RECORD, note=b'{"said": "more"}')
 
 
 def spoiled(**changes: Any) -> bytes:
@@ -28,6 +30,10 @@ def spoiled(**changes: Any) -> bytes:
 
 def test_a_record_comes_back() -> None:
     assert Record.decode(RECORD.encode()) == RECORD
+
+
+def test_a_note_comes_back() -> None:
+    assert Record.decode(NOTED.encode()) == NOTED
 
 
 def test_the_question_comes_apart() -> None:
@@ -55,11 +61,26 @@ def test_a_flipped_byte_of_the_question_makes_another_key() -> None:
     assert all(Record.decode(flipped(data, n)).key != RECORD.key for n in range(len(RECORD.question)))
 
 
-def test_a_flipped_byte_of_the_answer_is_noticed() -> None:
-    data = RECORD.encode()
-    for n in range(len(RECORD.question), len(data) - 1):
-        with pytest.raises(ValueError, match="check sum"):
+@pytest.mark.parametrize("record", [RECORD, NOTED])
+def test_a_flipped_byte_of_the_answer_is_noticed(record: Record) -> None:
+    data = record.encode()
+    for n in range(len(record.question), len(data)):
+        with pytest.raises(ValueError, match="check sum|not a record"):
             Record.decode(flipped(data, n))
+
+
+@pytest.mark.parametrize("record", [RECORD, NOTED])
+def test_an_answer_that_is_cut_off_is_noticed(record: Record) -> None:
+    data = record.encode()
+    whole = {len(data), len(RECORD.encode())}
+    for n in set(range(len(record.question), len(data))) - whole:
+        with pytest.raises(ValueError, match="check sum"):
+            Record.decode(data[:n])
+
+
+def test_nothing_follows_a_note() -> None:
+    with pytest.raises(ValueError, match="check sum"):
+        Record.decode(NOTED.encode() + digest.seal(b"more"))
 
 
 @pytest.mark.parametrize(
