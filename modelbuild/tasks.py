@@ -16,6 +16,7 @@ import atexit
 import gc
 import inspect
 import sys
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -152,8 +153,13 @@ def _checkout() -> Checkout:
     manifest = _manifest()
     assert manifest is not None, "tasks that need a manifest are made of one"
     checkout = Checkout(manifest, listener=_hear)
+    weakref.finalize(checkout, _nothing)  # the last registered is the first to run: finalizers come behind ours
     atexit.register(checkout.close)  # whichever reporter is in use, and however the run ends
     return checkout
+
+
+def _nothing() -> None:
+    """The drafts of a store are taken away by a finalizer of theirs; closing may still need them."""
 
 
 def _hear(event: Event) -> None:

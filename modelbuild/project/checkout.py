@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from modelbuild.project.builds import NO_LIMIT, Builds
 from modelbuild.project.further import Further
 from modelbuild.project.judging import Judges
 from modelbuild.project.ledger import Ledger
+from modelbuild.project.meanwhile import Meanwhile
 from modelbuild.project.question import Questions
 from modelbuild.project.reporting import Reporting
 from modelbuild.project.sources import Sources
@@ -97,6 +99,7 @@ class Checkout:
         self._stamps = Stamps(ledger)
         self._questions = Questions(manifest, self._code)
         self.judges = Judges()
+        self._meanwhile = Meanwhile()
         self._builds = Builds(
             self.cache, self._memo, self._code, listener, workers=workers, memory=memory, timeout=timeout
         )
@@ -106,6 +109,7 @@ class Checkout:
             self._memo,
             self._questions,
             self._builds,
+            meanwhile=self._meanwhile,
             cache=self.cache,
             output=self.output,
         )
@@ -140,6 +144,7 @@ class Checkout:
     def close(self) -> None:
         """Stop what still runs and, if anything was made, remember what was learnt about files."""
         self._builds.close()
+        self._meanwhile.do()
         if not self._touched:
             return
         # By now most files are old enough to be remembered by how they look.
@@ -282,7 +287,7 @@ class Checkout:
         look = self._look_at(variant.model)
         with self._builds.hearing() as heard:
             try:
-                done = build.fulfil(errand, timeout=timeout, look=look)
+                done = build.fulfil(errand, timeout=timeout, look=look, meanwhile=self._meanwhile.do)
             except CheckFailed:
                 measurements = self._measurements(artifact)
                 jobs = (artifact.emit, *(job for job, _ in measurements.values()))
@@ -299,10 +304,13 @@ class Checkout:
         notes = entries.remarks(variant, said.artifact)
         if artifact.export is None:
             taken = sum(stage.seconds for stage in said.artifact.stages)
-            whole.write(self.store, question, Whole(keys, tuple(blobs.values()), entry, notes, taken))
+            answer = Whole(keys, tuple(blobs.values()), entry, notes, taken)
+            self._meanwhile.leave(partial(whole.write, self.store, question, answer))
         blobs |= {f"../{self.compiled_folder(variant).name}/{name}": blob for name, blob in compiled.items()}
         files = {name: Delivered.of(blob) for name, blob in blobs.items()}
         self._note(variant, question, keys, files, self.reporting.note(variant, entry))
+        if build is self._builds.here:  # nobody waits
+            self._meanwhile.do()
         self._memo.keep()
         made = tuple(event for event in heard if event.what == "made")
         return Made(variant, made, sum(blob.size for blob in blobs.values()), notes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,13 +16,14 @@ from modelbuild.project.shared import SharedNote
 from modelbuild.store import lock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from modelbuild.digest import Digest
     from modelbuild.manifest import Manifest, Model, Variant
     from modelbuild.memo import Memo
     from modelbuild.project.builds import Builds
     from modelbuild.project.entries import Entry, Measured
+    from modelbuild.project.meanwhile import Meanwhile
     from modelbuild.project.parts import Part
     from modelbuild.project.question import Questions
     from modelbuild.project.stamp import Stamps
@@ -48,6 +49,7 @@ class Reporting:
         questions: Questions,
         builds: Builds,
         *,
+        meanwhile: Meanwhile,
         cache: Path,
         output: Path,
     ) -> None:
@@ -58,8 +60,11 @@ class Reporting:
         self._memo = memo
         self._questions = questions
         self._builds = builds
+        self._meanwhile = meanwhile
         self._ledger = Ledger(cache / "entries")
         self._rejected: dict[Variant, Measured] = {}
+        self._news: dict[str, set[Variant]] = {}
+        self._prepared: dict[str, Part] = {}
 
     # ---- of one artifact ----
 
@@ -76,6 +81,12 @@ class Reporting:
     def note(self, variant: Variant, entry: bytes) -> str:
         """Gives the check sum that the artifact's stamp is to hold."""
         self._ledger.write(delivery.place(variant), entry)
+        model = self._manifest.models[variant.model]
+        news = self._news.setdefault(model.id, set())
+        news.add(variant)
+        if news.issuperset(model.variants()):
+            news.clear()
+            self._meanwhile.leave(partial(self._prepare, model))
         return digest.check_sum(entry)
 
     def reject(self, variant: Variant, measured: Measured) -> None:
@@ -98,20 +109,22 @@ class Reporting:
 
     def write(self, failures: Mapping[Variant, Sequence[str]] | None = None) -> list[Path]:
         """Write the report of what is built, and of what failed just now; says which files changed."""
-        from modelbuild.report.page import Column, frame
+        from modelbuild.report.page import frame
         from modelbuild.report.pieces import Pieces
         from modelbuild.report.text import join
 
         failures = failures or {}
+        self._meanwhile.do()
         there = [variant for variant in self._manifest.variants() if variant in failures or self._stamps.of(variant)]
-        columns = sorted({Column(str(v.target), str(v.precision), v.target.device) for v in there})
+        columns = _columns(there)
         asked: dict[str, list[Variant]] = {}
         for variant in there:
             asked.setdefault(variant.model, []).append(variant)
-        standing = self._standing.parts()
+        kept = {**self._standing.parts(), **self._prepared}
+        self._prepared.clear()
         parts: dict[str, Part] = {}
         for name in sorted(asked):
-            part = self._part(self._manifest.models[name], asked[name], columns, failures, standing.get(name))
+            part = self._part(self._manifest.models[name], asked[name], columns, failures, kept.get(name))
             if part is not None:
                 parts[name] = part
         text, page = Pieces(), Pieces()
@@ -144,21 +157,21 @@ class Reporting:
         asked: Sequence[Variant],
         columns: Sequence[Column],
         failures: Mapping[Variant, Sequence[str]],
-        standing: Part | None,
+        kept: Part | None,
     ) -> Part | None:
-        """What a model gives to the report, which it gave to the one that is ``standing``; None if nothing is known."""
+        """What a model gives to the report, unless it is what was ``kept``; None if nothing is known of it."""
         notes = {variant: note for variant in asked if variant not in failures and (note := self._note(variant))}
         broken = {variant: (failures[variant], self._rejected.get(variant)) for variant in asked if variant in failures}
         question = self._question(columns, notes)
         said = digest.of_bytes(question)
-        if not broken and standing is not None and standing.said == said:
-            return standing
+        if not broken and kept is not None and kept.said == said:
+            return kept
         from modelbuild import plan
         from modelbuild.project import entries, parts
 
         known = None if broken else shared.read(self._builds.store, question)
-        if known is not None and (kept := parts.decode(known.note, said)) is not None:
-            return kept
+        if known is not None and (made := parts.decode(known.note, said)) is not None:
+            return made
         found = [entry for note in notes.values() if (entry := entries.decode(note)) is not None]
         artifacts = [entry.artifact for entry in found]
         artifacts += [entries.failed(variant, errors, measured) for variant, (errors, measured) in broken.items()]
@@ -170,6 +183,16 @@ class Reporting:
         part = parts.part(said, model.id, source, artifacts, columns)
         shared.write(self._builds.store, question, SharedNote(parts.encode(part), {}, 0.0))
         return part
+
+    def _prepare(self, model: Model) -> None:
+        """What the model gives to a report of all that the manifest asks for, as a first build makes it."""
+        part = self._part(model, model.variants(), self._all_columns, {}, None)
+        if part is not None:
+            self._prepared[model.id] = part
+
+    @cached_property
+    def _all_columns(self) -> list[Column]:
+        return _columns(self._manifest.variants())
 
     def _question(self, columns: Sequence[Column], notes: Mapping[Variant, bytes]) -> bytes:
         said = columns, [(str(variant), digest.of_bytes(note)) for variant, note in notes.items()]
@@ -210,6 +233,12 @@ class Reporting:
 
         text, page = (self._output / name for name in delivery.REPORTS)
         return Standing(text, page, self._cache / "parts")
+
+
+def _columns(variants: Iterable[Variant]) -> list[Column]:
+    from modelbuild.report.page import Column
+
+    return sorted({Column(str(v.target), str(v.precision), v.target.device) for v in variants})
 
 
 def _holds(path: Path, pieces: Pieces) -> bool:

@@ -197,10 +197,20 @@ class Build:
 
         return self._healed(job, timeout, look or Look(), lay_out)
 
-    def fulfil(self, errand: Errand, *, timeout: float | None = None, look: Look | None = None) -> Done:
-        """All of ``errand``; with a pool, by one worker in one go. ``timeout`` as in `ensure`, for each stage."""
+    def fulfil(
+        self,
+        errand: Errand,
+        *,
+        timeout: float | None = None,
+        look: Look | None = None,
+        meanwhile: Callable[[], None] | None = None,
+    ) -> Done:
+        """All of ``errand``; with a pool, by one worker in one go, and ``meanwhile`` is called.
+
+        ``timeout`` as in `ensure`, for each stage.
+        """
         if self._pool is not None:
-            return self._pool.run(errand, timeout=timeout, listener=self.listener)
+            return self._pool.run(errand, timeout=timeout, listener=self.listener, meanwhile=meanwhile)
         look = look or Look()
         answers = {job: self.ensure(job, look=look) for job in errand.jobs}
         for job, files, folder in errand.shipments:

@@ -31,7 +31,7 @@ from modelbuild.stages.event import Event, Listener
 from modelbuild.stages.turns import Turns
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 _BOOT = """
 import os, sys
@@ -65,8 +65,17 @@ class Pool:
         self._store = (store or cache / "store").absolute()
         self._begin()
 
-    def run(self, errand: Errand, *, timeout: float | None, listener: Listener) -> Done:
-        """Have a worker fulfil ``errand``. Waits for its turn; ``timeout`` seconds count anew for each stage that runs.
+    def run(
+        self,
+        errand: Errand,
+        *,
+        timeout: float | None,
+        listener: Listener,
+        meanwhile: Callable[[], None] | None = None,
+    ) -> Done:
+        """Have a worker fulfil ``errand``, and call ``meanwhile`` while it is at it.
+
+        Waits for its turn; ``timeout`` seconds count anew for each stage that runs.
 
         Raises what a stage raised; StageError when the worker dies, takes too long, or the pool is killed.
         """
@@ -76,7 +85,7 @@ class Pool:
             while True:
                 worker = self._worker(errand)
                 try:
-                    reply = worker.ask(errand, timeout, listener)
+                    reply = worker.ask(errand, timeout, listener, meanwhile)
                 except NeverBegan:  # it died while it was idle, which is not the errand's fault
                     error = worker.obituary(f"{errand.jobs[0]}: no worker can be started")
                     self._dismiss(worker)
@@ -207,13 +216,17 @@ class Worker:
             self._signs.register(descriptor, select.POLLIN)
         self._ending = threading.Lock()
 
-    def ask(self, errand: Errand, timeout: float | None, listener: Listener) -> Reply:
+    def ask(
+        self, errand: Errand, timeout: float | None, listener: Listener, meanwhile: Callable[[], None] | None
+    ) -> Reply:
         """Raises NeverBegan, or StageError when the worker died or was killed over the errand."""
         self._diary.begin()
         try:
             self._channel.send(errand.plain())
         except ConnectionError:
             raise NeverBegan from None
+        if meanwhile is not None:
+            meanwhile()
         at: Event | None = None
         glance = _GLANCE if timeout is None else min(_GLANCE, timeout)
         deadline = math.inf
