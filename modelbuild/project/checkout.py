@@ -6,13 +6,14 @@ import threading
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from modelbuild import digest
 from modelbuild.errors import BuildError, CheckFailed, StageError
 from modelbuild.memo import Memo
 from modelbuild.project import delivery, stamp, whole
 from modelbuild.project.builds import NO_LIMIT, Builds
+from modelbuild.project.commission import Commission
 from modelbuild.project.further import Further
 from modelbuild.project.judging import Judges
 from modelbuild.project.ledger import Ledger
@@ -22,11 +23,11 @@ from modelbuild.project.reporting import Reporting
 from modelbuild.project.sources import Sources
 from modelbuild.project.stamp import Delivered, Stamp, Stamps
 from modelbuild.project.whole import Whole
-from modelbuild.stages import Errand, Event, Shipment
+from modelbuild.stages import Event
 from modelbuild.stages.event import unheard
 from modelbuild.stages.key import Code
 from modelbuild.stages.look import Look, Looks
-from modelbuild.stages.names import BIN, LATENCY, PROOF, SUMMARY, TRACE, XML
+from modelbuild.stages.names import TRACE
 from modelbuild.store import LocalStore, Lost, deliver
 
 if TYPE_CHECKING:
@@ -37,14 +38,17 @@ if TYPE_CHECKING:
     from modelbuild.manifest import Manifest, Model, Variant
     from modelbuild.plan import Artifact
     from modelbuild.project.delivery import Delivery
-    from modelbuild.project.entries import Entry, Measured
-    from modelbuild.stages import Done, Forecast, Job, Listener, Said
-    from modelbuild.store import Blob
+    from modelbuild.stages import Forecast, Listener
 
 MANIFEST = Path("models.yaml")
 
 _MODELS_AT_ONCE = 8
-_CHANGED = "changed"
+
+
+class Trouble(NamedTuple):
+    """What is wrong with what is there; ``why`` is None where stages would run, which can tell it."""
+
+    why: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,8 +181,10 @@ class Checkout:
     def stale(self, variant: Variant) -> str | None:
         """Why `make` would do something; None if all that it gives is there. Fetches and runs nothing."""
         trouble = self._trouble(variant)
-        if trouble is not _CHANGED:
-            return trouble
+        if trouble is None:
+            return None
+        if trouble.why is not None:
+            return trouble.why
         try:
             return next((str(forecast.why) for forecast in self.forecasts(variant)), None)
         except BuildError as error:
@@ -188,15 +194,14 @@ class Checkout:
         """Whether `make` would do nothing: `stale` without asking for reasons, which takes longer."""
         return self._trouble(variant) is None
 
-    def _trouble(self, variant: Variant) -> str | None:
-        """What is wrong with what is there; `_CHANGED` where stages would run, and they can tell why."""
+    def _trouble(self, variant: Variant) -> Trouble | None:
         noted = self._stamps.of(variant)
         if noted is None:
-            return "never built here"
+            return Trouble("never built here")
         if not self.reporting.is_noted(variant):
-            return "what the report says of it is gone"
+            return Trouble("what the report says of it is gone")
         damage = stamp.damage(noted, f"{self.output}/{delivery.place(variant)}")
-        return damage or self._change(noted, variant)
+        return Trouble(damage) if damage is not None else self._change(noted, variant)
 
     def forecasts(self, variant: Variant) -> list[Forecast]:
         """What `make` would run and why, inputs first. Runs nothing; raises where sources would have to be fetched."""
@@ -233,7 +238,7 @@ class Checkout:
         for job in artifact.rewrites:
             yield str(job), self._builds.here.content(job, TRACE).decode()
 
-    def _change(self, noted: Stamp, variant: Variant) -> str | None:
+    def _change(self, noted: Stamp, variant: Variant) -> Trouble | None:
         """Nothing is planned unless something is other than it was; and then the keys may still be the same."""
         try:
             sources = self.sources.here(self.model(variant))
@@ -241,14 +246,14 @@ class Checkout:
             if digest.of_bytes(question) == noted.question:
                 return None
         except BuildError as error:
-            return str(error)
+            return Trouble(str(error))
         keys: dict[str, Digest] = {}
         for job in self.judges.jobs(self._plan(variant, sources)):
             if (key := self._builds.here.key(job)) is None:
-                return _CHANGED
+                return Trouble(None)
             keys[job.stage.name] = key.digest
         if keys != noted.keys:
-            return "what is delivered is another version; the store has this one"
+            return Trouble("what is delivered is another version; the store has this one")
         self._note(variant, question, noted.keys, noted.files, noted.entry)
         return None
 
@@ -281,24 +286,19 @@ class Checkout:
 
         artifact = self.artifact(variant)
         self.judges.refuse_what_cannot_be_answered(artifact)
-        timeout = self._builds.timeout
-        errand = self._errand(artifact)
-        build = self._builds.for_this_thread(errand)
-        look = self._look_at(variant.model)
+        asked = self.judges.before_delivery(artifact)
+        commission = Commission(artifact, asked, self.folder(variant), self.compiled_folder(variant))
+        build = self._builds.for_this_thread(commission.errand)
+        timeout, look = self._builds.timeout, self._look_at(variant.model)
         with self._builds.hearing() as heard:
             try:
-                done = build.fulfil(errand, timeout=timeout, look=look, meanwhile=self._meanwhile.do)
+                done = build.fulfil(commission.errand, timeout=timeout, look=look, meanwhile=self._meanwhile.do)
             except CheckFailed:
-                measurements = self._measurements(artifact)
-                jobs = (artifact.emit, *(job for job, _ in measurements.values()))
-                rejected = build.fulfil(Errand(jobs, contents=measurements), timeout=timeout, look=look)
-                self.reporting.reject(variant, _measured(rejected, rejected.answers["emit"]))
+                rejected = build.fulfil(commission.measuring, timeout=timeout, look=look)
+                self.reporting.reject(variant, commission.rejected(rejected))
                 raise
         self._refuse_what_changed(artifact)
-        package = done.answers["package"].blobs
-        blobs = {name: package[output] for name, output in artifact.files.items()}
-        compiled = {name: done.answers["export"].blobs[output] for name, output in artifact.exported_files.items()}
-        said = self._said(artifact, done, blobs, compiled)
+        blobs, said = commission.delivered(done), commission.entry(done)
         keys = {name: answer.key for name, answer in done.answers.items()}
         entry = entries.encode(said)
         notes = entries.remarks(variant, said.artifact)
@@ -306,6 +306,7 @@ class Checkout:
             taken = sum(stage.seconds for stage in said.artifact.stages)
             answer = Whole(keys, tuple(blobs.values()), entry, notes, taken)
             self._meanwhile.leave(partial(whole.write, self.store, question, answer))
+        compiled = commission.compiled(done)
         blobs |= {f"../{self.compiled_folder(variant).name}/{name}": blob for name, blob in compiled.items()}
         files = {name: Delivered.of(blob) for name, blob in blobs.items()}
         self._note(variant, question, keys, files, self.reporting.note(variant, entry))
@@ -370,36 +371,6 @@ class Checkout:
         self._stamps.write(variant, noted)
         self._touched[variant] = noted
 
-    def _errand(self, artifact: Artifact) -> Errand:
-        """All that is asked for an artifact."""
-        shipments = [Shipment(artifact.package, artifact.files, self.folder(artifact.variant))]
-        if artifact.export is not None:
-            shipments.append(Shipment(artifact.export, artifact.exported_files, self.compiled_folder(artifact.variant)))
-        contents = {SUMMARY: (artifact.describe, SUMMARY), **self._measurements(artifact)}
-        return Errand(tuple(self.judges.before_delivery(artifact)), tuple(shipments), contents)
-
-    def _measurements(self, artifact: Artifact) -> dict[str, tuple[Job, str]]:
-        """What tells how good an artifact is, as far as it can be asked here."""
-        asked = self.judges.before_delivery(artifact)
-        known = {PROOF: (artifact.prove, PROOF), LATENCY: (artifact.measure, LATENCY)}
-        return {name: (job, output) for name, (job, output) in known.items() if job in asked}
-
-    def _said(self, artifact: Artifact, done: Done, files: Mapping[str, Blob], compiled: Mapping[str, Blob]) -> Entry:
-        """What a report says of an artifact."""
-        from modelbuild import plan
-        from modelbuild.project import entries
-
-        model = self.model(artifact.variant)
-        return entries.entry(
-            artifact.variant,
-            entries.source_of(model, plan.framework(model), artifact.given.source),
-            files,
-            _measured(done, done.answers["package"]),
-            compiled=compiled,
-            summary=done.contents[SUMMARY],
-            steps=done.steps,
-        )
-
     # ---- taking away ----
 
     def orphans(self) -> list[Delivery]:
@@ -418,11 +389,3 @@ class Checkout:
             self.reporting.forget(variant)
         found = [delivery.at(folder) for folder in (self.folder(variant), self.compiled_folder(variant))]
         return [path for one in found if one is not None for path in delivery.remove(one, self.output, dry=dry)]
-
-
-def _measured(done: Done, pair: Said) -> Measured:
-    """``pair`` is the answer that has the two files of the IR."""
-    from modelbuild.project.entries import Measured
-
-    size = sum(pair.blobs[name].size for name in (XML, BIN))
-    return Measured(size, done.contents.get(PROOF), done.contents.get(LATENCY))
