@@ -13,17 +13,17 @@ from modelbuild.tensor.fact import Fact
 def copy(graph: Graph) -> Graph:
     """The same graph from new nodes; operations, facts and contents are shared, bodies too: they never change."""
     known: dict[Value, Value] = {}
-    made: dict[Node[Op], Node[Op]] = {}
     for node in graph.nodes():
-        facts = [v.fact for v in node.outputs]
-        made[node] = Node(node.op, [known[v] for v in node.inputs], node.name, node.origin, facts=facts)
-        for old, new in zip(node.outputs, made[node].outputs, strict=True):
+        outputs = node.outputs
+        inputs = [known[v] for v in node.inputs]
+        made = Node(node.op, inputs, node.name, node.origin, facts=[v.fact for v in outputs])
+        for old, new in zip(outputs, made.outputs, strict=True):
             new.names = old.names
             known[old] = new
     twin = Graph(
         [known[v] for v in graph.inputs],
         [known[v] for v in graph.outputs],
-        [made[node] for node in graph.sinks],
+        [known[node.outputs[0]].producer for node in graph.sinks],
         graph.name,
     )
     twin.notes += graph.notes

@@ -11,6 +11,8 @@ from modelbuild.spelling import did_you_mean
 
 def rename(graph: Graph, names: Mapping[str, str]) -> None:
     """Call inputs and outputs otherwise, old name -> new; raises :class:`UsageError` with all that cannot be done."""
+    if not names:  # as nearly always; the graph is not gone through for it
+        return
     ports = {name: value for value in (*graph.inputs, *graph.outputs) for name in value.names}
     if problems := list(_problems(graph, names, ports)):
         raise UsageError(f"rename: {'; '.join(problems)}")
