@@ -8,7 +8,7 @@ from modelbuild.errors import BuildError, UsageError
 from modelbuild.graph import Graph
 from modelbuild.graph.structure import Parameter
 from modelbuild.graph.text import parse
-from modelbuild.passes.fit import Refusal, fit, refused
+from modelbuild.passes.fit import Refusal, fit, fits, refused
 from modelbuild.rewrite import Trace
 from modelbuild.targets import Limit, Limits, Profile, Target
 
@@ -39,6 +39,14 @@ def test_a_device_that_takes_everything_changes_nothing() -> None:
     graph = parse(unary("Mish"))
     fit(graph, Limits(device="CPU"), Trace())
     assert kinds(graph) == ["Parameter", "Mish"]
+
+
+def test_a_graph_fits_that_is_neither_refused_nor_said_otherwise() -> None:
+    limits = on(lacks={"SoftSign": "there is none"}, limits=(Limit(measure="rank", at_most=2),))
+    assert fits(parse(unary("Mish")), limits)
+    assert not fits(parse(unary("SoftSign")), limits)
+    assert not fits(parse(unary("Mish", "2,3,4")), limits)
+    assert not fits(parse(unary("Mish", "N,3")), Limits(static_shapes=True))
 
 
 def test_what_a_device_lacks_is_said_otherwise() -> None:
