@@ -19,60 +19,62 @@ class History:
 
     def __init__(self, path: Path | None) -> None:
         self._journal = Journal(path) if path is not None else None
-        self._keys: defaultdict[tuple[str, str], list[Digest]] = defaultdict(list)
+        self._keys: defaultdict[bytes, list[Digest]] = defaultdict(list)
         self._is_read = False
         self._lines = 0
-        self._kept = 0
         self._lock = threading.Lock()
 
     def earlier(self, job: Job) -> list[Digest]:
         """The keys of ``job`` so far, the latest first, each once."""
         with self._lock:
             self._catch_up()
-            return list(reversed(self._keys[_name(job)]))
+            return _latest(self._keys[_name(job)])
 
     def note(self, job: Job, key: Digest) -> None:
         """Have ``key`` be the latest."""
         with self._lock:
-            if self._keys[_name(job)][-1:] == [key]:  # mostly so, and then nothing is read or written
+            keys = self._keys[_name(job)]
+            if keys[-1:] == [key]:  # mostly so, and then nothing is read or written
                 return
             if not self._is_read:  # what others have noted since costs a line at worst
                 self._catch_up()
-            if self._keys[_name(job)][-1:] == [key]:
+            if keys[-1:] == [key]:
                 return
-            self._add(_name(job), key)
+            keys.append(key)
             if self._journal is not None:
                 self._journal.append([_line(_name(job), key)])
                 self._lines += 1
-
-    def _add(self, name: tuple[str, str], key: Digest) -> None:
-        keys = self._keys[name]
-        self._kept -= len(keys)
-        if key in keys:
-            keys.remove(key)
-        keys.append(key)
-        del keys[:-_REMEMBERED]
-        self._kept += len(keys)
 
     def _catch_up(self) -> None:
         if self._journal is None:
             return
         self._is_read = True
         news = self._journal.news()
-        for line in news:
-            stage, _, rest = line.decode().partition(" ")
-            subject, _, key = rest.rpartition(" ")
-            self._add((stage, subject), key)
+        for line in news:  # thousands, for the reason of one change: no more is done to each
+            name, _, key = line.rpartition(b" ")
+            self._keys[name].append(key.decode())
         self._lines += len(news)
-        if self._lines > 2 * self._kept + _STALE_LINES:
-            self._journal.rewrite(_line(name, key) for name, keys in self._keys.items() for key in keys)
-            self._lines = self._kept
+        if news and self._lines > 2 * len(self._keys) + _STALE_LINES:
+            self._clear_out(self._journal)
+
+    def _clear_out(self, journal: Journal) -> None:
+        """Forget what is out of date, in the journal too where that is most of it."""
+        for keys in self._keys.values():
+            keys[:] = reversed(_latest(keys))
+        kept = sum(map(len, self._keys.values()))
+        if self._lines > 2 * kept + _STALE_LINES:
+            journal.rewrite(_line(name, key) for name, keys in self._keys.items() for key in keys)
+            self._lines = kept
 
 
-def _name(job: Job) -> tuple[str, str]:
-    return job.stage.name, job.subject
+def _latest(keys: list[Digest]) -> list[Digest]:
+    """The latest first, each once."""
+    return list(dict.fromkeys(reversed(keys)))[:_REMEMBERED]
 
 
-def _line(name: tuple[str, str], key: Digest) -> bytes:
-    """Text to be cut up: thousands are read for the reason of one change."""
-    return f"{name[0]} {name[1]} {key}".encode()
+def _name(job: Job) -> bytes:
+    return f"{job.stage.name} {job.subject}".encode()
+
+
+def _line(name: bytes, key: Digest) -> bytes:
+    return b"%s %s" % (name, key.encode())
