@@ -52,6 +52,7 @@ _IDS = re.compile(_ID)
 _INPUT = re.compile(rf"(?P<id>{_ID}): (?P<type>\w+)\[(?P<shape>[^\]]*)\]")
 _FACT = re.compile(r"(\w+)\[([^\]]*)\]")
 _PLAIN = re.compile(r"[\w./:~\-]+")
+_PLAIN_ID = re.compile(r"[\w./:~#\-]+")
 _EXTRA = re.compile(r'(layer|from|layout|names)=("(?:[^"\\]|\\.)*"|\[.*\])')
 
 _quoted = json.JSONEncoder().encode  # as json.dumps, which takes three times as long to find its encoder
@@ -72,7 +73,7 @@ def show(graph: Graph) -> str:
 def _show(graph: Graph, head: str, indent: str) -> Iterator[str]:
     nodes = graph.nodes()
     names = _name_values(nodes)
-    ids = {value: f"%{_word(name, hashes=True)}" for value, name in names.items()}
+    ids = {value: f"%{name if _PLAIN_ID.fullmatch(name) else _quoted(name)}" for value, name in names.items()}
     inputs = ", ".join(f"{ids[v]}: {v.fact}" for v in graph.inputs)
     yield f"{indent}{head}({inputs}) {{"
     for value in graph.inputs:
@@ -132,9 +133,8 @@ def _extra(node: Node[Op], names: Mapping[Value, str]) -> str:
     return said
 
 
-def _word(name: str, *, hashes: bool = False) -> str:
-    plain = _PLAIN.fullmatch(name.replace("#", "") if hashes else name)
-    return name if plain else _quoted(name)
+def _word(name: str) -> str:
+    return name if _PLAIN.fullmatch(name) else _quoted(name)
 
 
 def _bare(written: str) -> str:

@@ -131,5 +131,6 @@ def _leaves(graph: Graph) -> Iterator[Tensor]:
             tensor = node.op.value
             if tensor.size > INLINE and tensor.dtype is not ElementType.string:
                 yield from _places(tensor)
-        for body in node.op.bodies():
-            yield from _leaves(body)
+        else:
+            for body in node.op.bodies():
+                yield from _leaves(body)
