@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from enum import Enum
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -60,6 +61,12 @@ def _dimension(dim: Dim) -> str:
 
 def attribute_text(op: Op) -> str:
     """All attributes of ``op`` but its marks: `` strides="1, 1" auto_pad="explicit"``, each after a space."""
+    return _attribute_text(op, repr(op))
+
+
+@lru_cache(4096)
+def _attribute_text(op: Op, _: str) -> str:
+    """The second argument tells apart what is equal and is written otherwise: 0.0 and -0.0, and 0."""
     return "".join(
         f' {field.name}="{quote(partial_shape(value) if field.is_shape else _text(value))}"'
         for field, value in _present(op)

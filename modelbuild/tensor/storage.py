@@ -386,7 +386,7 @@ class Transposed(Tensor):
 
     def chunks(self, limit: int = PIECE) -> Iterator[memoryview]:
         if 0 < self.nbytes <= limit:
-            yield pack(self.source.numpy().transpose(self.order).reshape(-1), self.dtype).data
+            yield pack(self._turned().reshape(-1), self.dtype).data
             return
         step = elements_in(self.dtype, limit)
         for slab in self._slabs():
@@ -396,6 +396,16 @@ class Transposed(Tensor):
                 if at + step >= flat.size:  # the next one is made by gathering anew, while this may still be written
                     piece = piece.copy()
                 yield pack(piece, self.dtype).data
+
+    def numpy(self) -> Array:
+        if self.nbytes > PIECE:
+            return Tensor.numpy(self)  # `super` does not know a class with slots
+        out = self._turned().copy()
+        out.flags.writeable = False
+        return out
+
+    def _turned(self) -> Array:
+        return self.source.numpy().transpose(self.order)
 
     def _slabs(self) -> Iterator[Array]:
         """Yield the result in ranges of its first axis that is longer than one, each in the place of the one before."""

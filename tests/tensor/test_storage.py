@@ -190,6 +190,16 @@ def test_what_fits_into_a_piece_is_transposed_as_numpy_does(kind: str, shape: tu
         assert content(Transposed(InMemory(array), order)) == content(InMemory(array.transpose(order)))
 
 
+@pytest.mark.parametrize("piece", [8, 1 << 20])
+def test_a_transposed_array_is_numpys(monkeypatch: pytest.MonkeyPatch, piece: int) -> None:
+    monkeypatch.setattr(storage, "PIECE", piece)
+    array = RNG.standard_normal((3, 4, 5)).astype(np.float32)
+    turned = Transposed(InMemory(array), (2, 0, 1)).numpy()
+    assert (turned == array.transpose(2, 0, 1)).all()
+    assert turned.flags.c_contiguous
+    assert not turned.flags.writeable
+
+
 def test_transposing_reads_sources_whose_pieces_cut_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(storage.Tensor.arrays, "__defaults__", (40,))
     array = RNG.integers(0, 99, (4, 3, 7)).astype(np.int32)
