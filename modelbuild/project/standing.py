@@ -48,12 +48,9 @@ class Standing:
 
     def parts(self) -> Mapping[str, Part]:
         """By model; nothing if somebody has changed one of the files."""
-        if not self._index.models:
+        if not self._index.models or not all(path.is_file() for path in self._files):
             return {}
-        try:
-            text, page = (path.read_bytes() for path in self._files)
-        except OSError:
-            return {}
+        text, page = (path.read_bytes() for path in self._files)
         if (xxhash.xxh3_128_hexdigest(text), xxhash.xxh3_128_hexdigest(page)) != self._index.sums:
             return {}
         lines, rows = memoryview(text), memoryview(page)

@@ -87,6 +87,15 @@ def test_nothing_is_taken_from_a_report_that_somebody_edited(site: Site, rendere
     assert report(site) == before
 
 
+@pytest.mark.parametrize("name", REPORT)
+def test_nor_from_one_that_is_gone(site: Site, rendered: list[str], name: str) -> None:
+    before = report(site)
+    (site.root / "build" / name).unlink()
+    assert write(site) == [name]
+    assert rendered == ["one", "two"]
+    assert report(site) == before
+
+
 @pytest.mark.parametrize("index", [b"", b"0123456789abcdef {}\n", b"\xff" * 100])
 def test_a_damaged_index_costs_time_only(site: Site, rendered: list[str], index: bytes) -> None:
     (site.root / "cache" / "parts").write_bytes(index)
