@@ -1,8 +1,8 @@
 """A checkout: the folder of a manifest, with what is remembered in ``cache/`` and delivered in ``build/``.
 
 `Checkout` makes variants and knows, without planning or reading anything big, which are there already: a `Stamp` beside
-the cache notes what was delivered and the digest of all that it depended on. ``commission`` is what the stages are asked
-for an artifact. ``whole`` finds in the store what all of them together gave, ``shared`` is how notes lie there.
+the cache notes what was delivered and the digest of all that it depended on. ``commission`` is what the stages are
+asked for an artifact. ``whole`` finds in the store what all of them together gave, ``shared`` is how notes lie there.
 ``delivery`` knows our own folders below ``build/`` from other people's, ``runs`` keeps what each run did. ``reporting``
 writes the report, of which ``standing`` knows what in it is whose.
 """

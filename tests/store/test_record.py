@@ -65,7 +65,7 @@ def test_a_flipped_byte_of_the_question_makes_another_key() -> None:
 def test_a_flipped_byte_of_the_answer_is_noticed(record: Record) -> None:
     data = record.encode()
     for n in range(len(record.question), len(data)):
-        with pytest.raises(ValueError, match="check sum|not a record"):
+        with pytest.raises(ValueError, match=r"check sum|not a record"):
             Record.decode(flipped(data, n))
 
 
