@@ -57,6 +57,7 @@ class Code:
         self._memo = memo
         self._digests: dict[str, Digest] = {}
         self._signatures: dict[str, dict[str, Signature]] = {}
+        self._data: dict[str, dict[str, Signature]] = {}
         self._spelled: dict[Stage, tuple[bytes, bytes]] = {}
         self._imported: dict[Stage, int] = {}
 
@@ -72,7 +73,8 @@ class Code:
 
     def of_module(self, module: str) -> Digest:
         if module not in self._digests:
-            self._signatures[module] = _signatures(module)
+            seen = self._signatures[module] = _signatures(module)
+            self._data[module] = {path: found for path, found in seen.items() if not path.endswith(".py")}
             self._digests[module] = digest.of_code(module, self._of_source)
         return self._digests[module]
 
@@ -83,9 +85,9 @@ class Code:
         looking at them: that is done again when there are more modules than last time.
         """
         imported = len(sys.modules)
-        looks_at_code = self._imported.get(stage) != imported
+        files = self._data if self._imported.get(stage) == imported else self._signatures
         self._imported[stage] = imported
-        return [module for module in stage.code if _is_touched(self._signatures[module], code=looks_at_code)]
+        return [module for module in stage.code if _is_touched(files[module])]
 
     @cached_property
     def as_written(self) -> Digest:
@@ -114,10 +116,10 @@ def _signatures(module: str) -> dict[str, Signature]:
     return {str(path): signature(path) for path in digest.code_files(module)}
 
 
-def _is_touched(signatures: Mapping[str, Signature], *, code: bool) -> bool:
+def _is_touched(signatures: Mapping[str, Signature]) -> bool:
     """Whether a file is another one now. One that is new is read by nobody unless another was edited to do so."""
     try:
-        return any(signature(path) != before for path, before in signatures.items() if code or not path.endswith(".py"))
+        return any(signature(path) != before for path, before in signatures.items())
     except SourceError:  # it is gone
         return True
 
