@@ -232,6 +232,10 @@ def rows(root: Path, models: int, runs: int) -> Iterator[Row]:
     yield Row(f"first build of {artifacts:,} artifacts, -n 2", asked, said)
     yield Row("memory of that", "under 250 MB", f"{two.megabytes:.0f} MB")
 
+    forked = Site(root / "forked", models).doit("-n", "2", "-P", "process")
+    spent = forked.seconds - bare_first.seconds
+    yield Row("the same with -P process", "", f"{forked.seconds:.1f} s: {spent / alone:.2f} of one process")
+
     time.sleep(2)  # the files are old enough to be known by their time stamps
     site.doit()
     nothing = _median(site.doit, runs)
