@@ -183,6 +183,15 @@ def test_a_worker_that_cannot_start_is_an_error(tmp_path: Path, monkeypatch: pyt
     assert "ModuleNotFoundError" in caught.value.notes[0]
 
 
+def test_whoever_waits_for_a_worker_has_something_else_done_first(pool: Pool) -> None:
+    heard: list[Event] = []
+    before: list[int] = []
+    errand = Errand((toys.trouble("nothing"),))
+    pool.run(errand, timeout=None, listener=heard.append, meanwhile=lambda: before.append(len(heard)))
+    assert before == [0]
+    assert [event.what for event in heard] == ["run", "made"]
+
+
 def test_too_slow_a_job_is_stopped_with_all_it_started(build: Build, tmp_path: Path) -> None:
     log = tmp_path / "log"
     with pytest.raises(StageError, match=r"misbehave of m: took longer than 1\.5 s and was stopped"):
