@@ -113,7 +113,7 @@ class Builds:
         heard: list[Event] | None = getattr(self._heard, "events", None)
         if heard is not None:  # else somebody only looks
             heard.append(event)
-            self._heard.lines.append(self._runs.line(event.plain()))
+            self._heard.lines.append(self._runs.line(event))
             if event.what == "run":  # what has happened is noted along with what begins: most of it takes no time
                 self._runs.note(self._heard.lines)
                 self._heard.lines.clear()

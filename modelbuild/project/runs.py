@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from modelbuild import disk
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
+    from modelbuild.stages import Event
+
 _KEPT = 200
+_ENCODER = msgspec.json.Encoder()
 
 
 class Runs:
@@ -25,10 +28,10 @@ class Runs:
         self.path = folder / f"{now:%Y%m%dT%H%M%S.%fZ}-{os.getpid()}.jsonl"
         self._end = disk.Appender(self.path)
 
-    def line(self, said: Mapping[str, Any]) -> bytes:
-        """What is said now, to be noted."""
+    def line(self, event: Event) -> bytes:
+        """What is heard now, to be noted."""
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        return msgspec.json.encode({"at": at, **said}) + b"\n"
+        return _ENCODER.encode({"at": at, **event.plain()}) + b"\n"
 
     def note(self, lines: Sequence[bytes]) -> None:
         if lines:

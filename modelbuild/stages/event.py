@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
+
+import msgspec
 
 What: TypeAlias = Literal["hit", "run", "made", "failed", "waited", "damaged"]
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(msgspec.Struct, frozen=True):
     """``run`` comes before the work, ``made`` or ``failed`` after it; ``waited``: another process was at this key.
 
     ``why`` is the reason of a ``run``, the first line of what ``failed``, what was ``damaged``. ``size`` is that of
@@ -27,15 +27,7 @@ class Event:
     size: int = 0
 
     def plain(self) -> dict[str, Any]:
-        return {
-            "what": self.what,
-            "stage": self.stage,
-            "subject": self.subject,
-            "why": self.why,
-            "key": self.key,
-            "seconds": self.seconds,
-            "size": self.size,
-        }
+        return msgspec.structs.asdict(self)
 
 
 Listener: TypeAlias = Callable[[Event], None]

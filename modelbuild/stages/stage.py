@@ -22,13 +22,14 @@ def modest(_: int) -> int:
     return _MODEST
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Stage:
     """``run(inputs, params, outputs)`` reads only inputs and params and writes only outputs: no clock, no environment.
 
     ``code`` is every package that ``run`` may import, less the machinery below ``modelbuild.stages``; its own module
     is added. ``versions`` are the installed distributions whose version changes answers. ``memory`` tells how many
-    bytes a run may need, given how many its input files have. All of a stage but ``memory`` enters its keys.
+    bytes a run may need, given how many its input files have. All of a stage but ``memory`` enters its keys. There is
+    one of each in a process, whatever asks for it.
     """
 
     name: str
