@@ -181,12 +181,12 @@ class Artifact:
     @cached_property
     def _source(self) -> dict[str, FileInput]:
         own, *further = self.given.source
-        return {MODEL: FileInput(own.path), **_by_role("data:", further)}
+        return {MODEL: FileInput(own.path, own.sha256), **_by_role("data:", further)}
 
     @cached_property
     def _extensions(self) -> dict[str, FileInput]:
         """Known to all who read or write the graph."""
-        return {role: FileInput(file.path) for role, file in self.given.extensions.items()}
+        return {role: FileInput(file.path, file.sha256) for role, file in self.given.extensions.items()}
 
     @cached_property
     def _aside(self) -> Mapping[str, Source]:
@@ -229,4 +229,4 @@ class Artifact:
 
 
 def _by_role(kind: str, files: Sequence[FetchedFile]) -> dict[str, FileInput]:
-    return {f"{kind}{file.name}": FileInput(file.path) for file in files}
+    return {f"{kind}{file.name}": FileInput(file.path, file.sha256) for file in files}

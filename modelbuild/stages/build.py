@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +27,7 @@ from modelbuild.stages.shelf import Origin, Shelf
 from modelbuild.store import Blob, LocalStore, Lost, Record, Store, deliver
 
 if TYPE_CHECKING:
+    from modelbuild.stages.pending import Pending
     from modelbuild.stages.pool import Pool
 
 T = TypeVar("T")
@@ -204,13 +205,14 @@ class Build:
         timeout: float | None = None,
         look: Look | None = None,
         meanwhile: Callable[[], None] | None = None,
+        begun: Pending | None = None,
     ) -> Done:
-        """All of ``errand``; with a pool, by one worker in one go, and ``meanwhile`` is called.
+        """All of ``errand``; with a pool, by one worker in one go, unless it was ``begun``.
 
-        ``timeout`` as in `ensure`, for each stage.
+        ``meanwhile`` is called then. ``timeout`` as in `ensure`, for each stage.
         """
         if self._pool is not None:
-            return self._pool.run(errand, timeout=timeout, listener=self.listener, meanwhile=meanwhile)
+            return self._pool.run(errand, timeout=timeout, listener=self.listener, meanwhile=meanwhile, begun=begun)
         look = look or Look()
         answers = {job: self.ensure(job, look=look) for job in errand.jobs}
         for job, files, folder in errand.shipments:
@@ -220,6 +222,10 @@ class Build:
         }
         said = {job.stage.name: answer.said for job, answer in answers.items()}
         return Done(said, contents, tuple(self._steps(answers, look)))
+
+    def begin(self, errands: Sequence[Errand], *, timeout: float | None = None) -> list[Pending]:
+        """Have all of them fulfilled soon, each for a `fulfil` to come; none if nobody has time for it before."""
+        return self._pool.ahead(errands, timeout=timeout) if self._pool is not None else []
 
     def content(self, job: Job, output: str, *, timeout: float | None = None, look: Look | None = None) -> bytes:
         """Ensure ``job`` and read one of its outputs, a small one."""
@@ -274,13 +280,16 @@ class Build:
         return look.keys[job]
 
     def _file(self, job: Job, role: str, source: FileInput, look: Look) -> Fingerprint:
-        if source.path not in look.files:
-            try:
+        try:
+            if source.path not in look.files:
                 look.files[source.path] = self._memo.fingerprint(source.path)
-            except SourceError as error:
-                error.add_note(f"input {role} of {job}")
-                raise
-        return look.files[source.path]
+            found = look.files[source.path]
+            if source.sha256 not in (None, found.digest):
+                raise SourceError(f"{source.path}: changed since it was looked at; run again when it is complete")
+        except SourceError as error:
+            error.add_note(f"input {role} of {job}")
+            raise
+        return found
 
     def _answered(self, key: Key, look: Look) -> Record | None:
         """The record of ``key``, whether or not its blobs are there."""

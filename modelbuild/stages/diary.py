@@ -12,9 +12,13 @@ import msgspec
 
 from modelbuild.stages.event import Event
 
+_ENCODER = msgspec.json.Encoder()
+_DECODER = msgspec.json.Decoder(Event)
+_END_OF_PAGE = b"\f"  # no JSON holds one
+
 
 class Diary:
-    """The events of one errand. One process writes, another reads; each has its own of the same ``descriptor``."""
+    """A page an errand, a line an event. One process writes, another reads; each has its own of one ``descriptor``."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -29,18 +33,34 @@ class Diary:
     def fileno(self) -> int:
         return self._descriptor
 
+    # ---- the writer ----
+
     def write(self, event: Event) -> None:
-        os.write(self._descriptor, msgspec.json.encode(event.plain()) + b"\n")
+        os.write(self._descriptor, _ENCODER.encode(event) + b"\n")
+
+    def end_page(self) -> None:
+        os.write(self._descriptor, _END_OF_PAGE)
+
+    # ---- the reader ----
 
     def news(self) -> list[Event]:
-        """What was written since the last call."""
-        written = os.pread(self._descriptor, os.fstat(self._descriptor).st_size - self._read, self._read)
-        whole = written[: written.rfind(b"\n") + 1]  # a line that a death cut short is none
+        """What was written on this page since the last call."""
+        written = os.pread(self._descriptor, self.size - self._read, self._read)
+        page, ended, _ = written.partition(_END_OF_PAGE)
+        whole = page if ended else page[: page.rfind(b"\n") + 1]  # a line that a death cut short is none
         self._read += len(whole)
-        return [Event(**msgspec.json.decode(line)) for line in whole.splitlines()]
+        return [_DECODER.decode(line) for line in whole.splitlines()]
+
+    def turn_page(self) -> None:
+        """Go on to the next, once this one is ended and read."""
+        self._read += len(_END_OF_PAGE)
+
+    @property
+    def size(self) -> int:
+        return os.fstat(self._descriptor).st_size
 
     def begin(self) -> None:
-        """Forget what was; by the reader, while the writer is idle."""
+        """Forget what was, while the writer is idle."""
         os.ftruncate(self._descriptor, 0)
         self._read = 0
 

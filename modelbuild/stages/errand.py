@@ -5,7 +5,7 @@ Plain data crosses to the worker and back, so that nobody but the worker has to 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -46,33 +46,56 @@ class Errand:
         """All jobs and those before them, each once, behind those that it reads."""
         return table_of(self.all_jobs)
 
+    @cached_property
+    def first(self) -> Job:
+        """The one that the table begins with."""
+        job = self.all_jobs[0]
+        while (earlier := next(job.before, None)) is not None:
+            job = earlier
+        return job
+
+    @cached_property
+    def size(self) -> int:
+        """The bytes of all files that are read."""
+        files = {path for job in self.table for path in job.files()}
+        return sum(path.stat().st_size for path in files if path.exists())
+
     def memory(self) -> int:
         """The bytes that any of it may need at once."""
-        files = {path for job in self.table for path in job.files()}
-        size = sum(path.stat().st_size for path in files if path.exists())
-        return max(job.stage.memory(size) for job in self.table)
-
-    def plain(self) -> dict[str, Any]:
-        numbers = {job: number for number, job in enumerate(self.table)}
-        return {
-            "table": [job.plain(numbers) for job in self.table],
-            "jobs": [numbers[job] for job in self.jobs],
-            "shipments": [
-                [numbers[shipment.job], dict(shipment.files), str(shipment.folder.absolute())]
-                for shipment in self.shipments
-            ],
-            "contents": {name: [numbers[job], output] for name, (job, output) in self.contents.items()},
-        }
+        return max(job.stage.memory(self.size) for job in self.table)
 
 
-def errand_of(plain: Mapping[str, Any]) -> Errand:
-    """The inverse of `Errand.plain`."""
+def plain_of(errands: Sequence[Errand]) -> dict[str, Any]:
+    """Together: what they share is said once."""
+    table = dict.fromkeys(job for errand in errands for job in errand.table)
+    numbers = {job: number for number, job in enumerate(table)}
+    return {
+        "table": [job.plain(numbers) for job in table],
+        "errands": [
+            {
+                "jobs": [numbers[job] for job in errand.jobs],
+                "shipments": [
+                    [numbers[shipment.job], dict(shipment.files), str(shipment.folder.absolute())]
+                    for shipment in errand.shipments
+                ],
+                "contents": {name: [numbers[job], output] for name, (job, output) in errand.contents.items()},
+            }
+            for errand in errands
+        ],
+    }
+
+
+def errands_of(plain: Mapping[str, Any]) -> list[Errand]:
+    """The inverse of `plain_of`."""
     jobs = jobs_of(plain["table"])
-    return Errand(
-        tuple(jobs[number] for number in plain["jobs"]),
-        tuple(Shipment(jobs[number], files, Path(folder)) for number, files, folder in plain["shipments"]),
-        {name: (jobs[number], output) for name, (number, output) in plain["contents"].items()},
-    )
+    return [
+        Errand(
+            tuple(jobs[number] for number in said["jobs"]),
+            tuple(Shipment(jobs[number], files, Path(folder)) for number, files, folder in said["shipments"]),
+            {name: (jobs[number], output) for name, (number, output) in said["contents"].items()},
+        )
+        for said in plain["errands"]
+    ]
 
 
 class Said(NamedTuple):

@@ -7,14 +7,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from modelbuild.digest import Digest
 from modelbuild.stages.stage import Params, Stage, stage_at
 
 
 @dataclass(frozen=True, slots=True)
 class FileInput:
-    """A file from outside the store, read where it lies. Its content enters keys, its place does not."""
+    """A file from outside the store, read where it lies. Its content enters keys, its place does not.
+
+    Where ``sha256`` is given, whoever asks speaks of that content: with any other, nothing is made.
+    """
 
     path: Path
+    sha256: Digest | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,11 @@ class Job:
     def sources(self) -> dict[str, Source]:
         return {**self.inputs, **self.aside}
 
+    @property
+    def before(self) -> Iterator[Job]:
+        """The jobs that this one reads."""
+        return (source for source in self.sources.values() if isinstance(source, Job))
+
     def files(self) -> Iterator[Path]:
         """The files from outside that this job reads itself."""
         return (source.path for source in self.sources.values() if isinstance(source, FileInput))
@@ -46,9 +56,9 @@ class Job:
     def plain(self, numbers: Mapping[Job, int]) -> dict[str, Any]:
         """``numbers`` stand for the jobs that this one reads."""
 
-        def said(sources: Mapping[str, Source]) -> dict[str, str | int]:
+        def said(sources: Mapping[str, Source]) -> dict[str, int | tuple[str, Digest | None]]:
             return {
-                role: str(source.path.absolute()) if isinstance(source, FileInput) else numbers[source]
+                role: (str(source.path.absolute()), source.sha256) if isinstance(source, FileInput) else numbers[source]
                 for role, source in sources.items()
             }
 
@@ -70,9 +80,8 @@ def table_of(jobs: Iterable[Job]) -> tuple[Job, ...]:
 
     def put(job: Job) -> None:
         if job not in found:
-            for source in job.sources.values():
-                if isinstance(source, Job):
-                    put(source)
+            for earlier in job.before:
+                put(earlier)
             found[job] = None
 
     for job in jobs:
@@ -84,9 +93,9 @@ def jobs_of(table: Iterable[Mapping[str, Any]]) -> list[Job]:
     """The jobs that `Job.plain` says, numbered as they come."""
     jobs: list[Job] = []
 
-    def made(sources: Mapping[str, str | int]) -> dict[str, Source]:
+    def made(sources: Mapping[str, int | tuple[str, Digest | None]]) -> dict[str, Source]:
         return {
-            role: FileInput(Path(source)) if isinstance(source, str) else jobs[source]
+            role: jobs[source] if isinstance(source, int) else FileInput(Path(source[0]), source[1])
             for role, source in sources.items()
         }
 

@@ -4,6 +4,9 @@ A worker is started when there is a job and none is idle, lives as long as the p
 own, so that killing it kills whatever it has started. It ends when the pool does, even if that is killed. One that dies
 fails its job and nothing else.
 
+Behind what it is at, a worker takes small errands that nobody waits for yet: it need not idle while whoever asks notes
+what came of the last one. What was taken that way is done by the one who took it, in order.
+
 A pool belongs to the process that uses it: in a fork it starts afresh, with no workers. Threads may share it.
 """
 
@@ -11,42 +14,36 @@ from __future__ import annotations
 
 import math
 import os
-import select
-import signal
-import socket
-import subprocess
-import sys
-import tempfile
 import threading
 import time
-from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections import deque
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
-from modelbuild.errors import StageError
-from modelbuild.stages.channel import Channel, error_of
-from modelbuild.stages.diary import Diary
-from modelbuild.stages.errand import Done, Errand, done_of
+from modelbuild.stages.errand import Done, Errand, plain_of
 from modelbuild.stages.event import Event, Listener
+from modelbuild.stages.pending import End, NeverBegan, Pending, Reply
+from modelbuild.stages.process import Process
 from modelbuild.stages.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
+    from types import TracebackType
 
-_BOOT = """
-import os, sys
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads spin, and take time from the other workers
-sys.path[:] = {path!r}
-from modelbuild.stages.worker import main
-main({descriptor}, {diary}, {cache!r}, {store!r}, {stages!r})
-"""
 _INHERITED: list[Worker] = []
 """Workers of the process that this one is a fork of. Kept, because collecting them would look for their processes."""
 
-_LAST_WORDS = 2_000
 _GLANCE = 0.1
 """Seconds between two looks at what a worker does."""
-_GOODBYE = 2.0
+
+_AHEAD = 0.1
+"""Seconds of work that a worker has before it, at most: another may be idle by then."""
+_MOST_AHEAD = 8
+_SMALL = 4 << 20
+"""Bytes of the files of an errand that may wait behind another."""
+_OLD_NEWS = 1 << 20
+"""Bytes of a diary that is begun anew, for which its worker has to be idle once."""
 
 
 class Pool:
@@ -72,8 +69,9 @@ class Pool:
         timeout: float | None,
         listener: Listener,
         meanwhile: Callable[[], None] | None = None,
+        begun: Pending | None = None,
     ) -> Done:
-        """Have a worker fulfil ``errand``, and call ``meanwhile`` while it is at it.
+        """Have a worker fulfil ``errand``, unless it was ``begun``, and call ``meanwhile`` while it is at it.
 
         Waits for its turn; ``timeout`` seconds count anew for each stage that runs.
 
@@ -81,41 +79,48 @@ class Pool:
         """
         if self._owner != os.getpid():
             self._begin_in_fork()
-        with self._turns.take(errand.memory()):
+        with self._turns.attend():
+            pending = begun or self._ask(errand, timeout)
             while True:
-                worker = self._worker(errand)
                 try:
-                    reply = worker.ask(errand, timeout, listener, meanwhile)
-                except NeverBegan:  # it died while it was idle, which is not the errand's fault
-                    error = worker.obituary(f"{errand.jobs[0]}: no worker can be started")
-                    self._dismiss(worker)
-                    if worker.is_new:
-                        raise error from None
-                except BaseException:  # it died; or Ctrl-C, and the channel is in the middle of something
-                    self._dismiss(worker)
+                    if meanwhile is not None:
+                        meanwhile()
+                    return pending.wait(listener)
+                except NeverBegan:
+                    pending = self._ask(errand, timeout)
+                except BaseException:
+                    if not pending.is_over:  # Ctrl-C, or whoever listens cannot any more
+                        pending.stop()
+                    self._turns.refuse_if_stopped()
                     raise
-                else:
-                    self._keep(worker)
-                    return reply.answer()
+
+    def ahead(self, errands: Sequence[Errand], *, timeout: float | None) -> list[Pending]:
+        """Have a busy worker fulfil ``errands`` next, for `run`s to come; none if they better wait for that.
+
+        Of one that is at something with the same beginnings, that has to be the one.
+        """
+        with self._lock:
+            near = [worker for worker in self._workers if worker.has_begun(errands[0])]
+            found = min(near or self._workers, key=Worker.length, default=None)
+            if found is None or self._turns.is_waited_for or not all(map(found.has_room, errands)):
+                return []
+            return found.ask(errands, timeout)
 
     def kill(self) -> None:
         """Stop everything at once; whoever waits gets a StageError. For Ctrl-C: nothing is left half published."""
         self._turns.stop()
-        with self._lock:
-            workers = list(self._workers)
-        for worker in workers:
+        for worker in list(self._workers):  # without the lock, which somebody may hold who writes to one that hangs
             worker.kill()
 
     def close(self) -> None:
         """Let idle workers go in peace. A busy one stops, and the thread that waits for it gets a StageError."""
         self._turns.stop()
         with self._lock:
-            workers, idle = list(self._workers), list(self._idle)
-            self._idle.clear()
+            workers = list(self._workers)
+            for worker in workers:
+                worker.dismiss()
         for worker in workers:
-            worker.hang_up()
-        for worker in idle:
-            self._remove(worker)
+            worker.join()
 
     def __enter__(self) -> Pool:
         return self
@@ -143,172 +148,170 @@ class Pool:
         with self._lock:
             self._idle.append(self._new(errand))
 
-    def _worker(self, errand: Errand) -> Worker:
-        """An idle worker or a new one."""
+    def _ask(self, errand: Errand, timeout: float | None) -> Pending:
+        """An idle worker or a new one, as soon as there is a turn."""
+        need = errand.memory()
+        self._turns.enter(need)
         with self._lock:
-            self._turns.refuse_if_stopped()
-            return self._idle.pop() if self._idle else self._new(errand)
+            try:
+                self._turns.refuse_if_stopped()
+                worker = self._idle.pop() if self._idle else self._new(errand)
+            except BaseException:
+                self._turns.leave(need)
+                raise
+            return worker.ask([errand], timeout, need)[0]
 
     def _new(self, errand: Errand) -> Worker:
-        worker = Worker(self._cache, self._store, sorted({job.stage.address for job in errand.table}))
+        process = Process(self._cache, self._store, sorted({job.stage.address for job in errand.table}))
+        worker = Worker(process, self._lock, on_idle=self._keep, on_death=self._bury)
         self._workers.append(worker)
         return worker
 
     def _keep(self, worker: Worker) -> None:
-        worker.is_new = False
-        with self._lock:
-            if not self._turns.stopped:
-                self._idle.append(worker)
-                return
-        self._remove(worker)
+        self._idle.append(worker)
+        self._turns.leave(worker.need)
 
-    def _dismiss(self, worker: Worker) -> None:
-        worker.kill()
-        self._remove(worker)
-        self._turns.refuse_if_stopped()
-
-    def _remove(self, worker: Worker) -> None:
-        with self._lock:
-            self._workers.remove(worker)
-        worker.close()
-
-
-class NeverBegan(Exception):
-    """The worker was gone before it took the errand."""
-
-
-class Reply(NamedTuple):
-    """What a living worker replies; an error is the errand's, not the worker's."""
-
-    message: dict[str, Any]
-
-    def answer(self) -> Done:
-        if "error" in self.message:
-            raise error_of(self.message["error"])
-        return done_of(self.message["done"])
+    def _bury(self, worker: Worker) -> None:
+        self._workers.remove(worker)
+        if worker in self._idle:
+            self._idle.remove(worker)
+        else:
+            self._turns.leave(worker.need)
 
 
 class Worker:
-    """This side of a worker process."""
+    """A process, what it was asked for, and a thread that watches it. All who ask hold ``lock``."""
 
-    def __init__(self, cache: Path, store: Path, stages: Sequence[str]) -> None:
-        """``stages`` are the addresses of those that it imports before it is asked for anything."""
-        self.is_new = True
-        ours, theirs = socket.socketpair()
-        self._diary = Diary.new()
-        shared = {"descriptor": theirs.fileno(), "diary": self._diary.fileno()}
-        boot = _BOOT.format(path=sys.path, cache=str(cache), store=str(store), stages=stages, **shared)
-        self._printed = tempfile.TemporaryFile()  # noqa: SIM115 - open for as long as the worker lives; shown if it dies
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", boot],
-                pass_fds=shared.values(),
-                stdin=subprocess.DEVNULL,
-                stdout=self._printed,
-                stderr=self._printed,
-                start_new_session=True,
-            )
-        self._channel = Channel(ours)
-        # A library's forked helper may hold the socket open after the worker's death: the process itself is watched.
-        self._life = os.pidfd_open(self._process.pid)
-        self._signs = select.poll()
-        for descriptor in (self._channel.fileno(), self._life):
-            self._signs.register(descriptor, select.POLLIN)
-        self._ending = threading.Lock()
+    def __init__(
+        self,
+        process: Process,
+        lock: threading.Lock,
+        *,
+        on_idle: Callable[[Worker], None],
+        on_death: Callable[[Worker], None],
+    ) -> None:
+        """Both are called with ``lock`` held."""
+        self.need = 0
+        self._process = process
+        self._changed = threading.Condition(lock)
+        self._on_idle = on_idle
+        self._on_death = on_death
+        self._asked: deque[Pending] = deque()
+        self._pace = math.inf
+        self._is_new = True
+        self._is_dismissed = False
+        self._watch = threading.Thread(target=self._serve, name=f"worker {process.pid}", daemon=True)
+        self._watch.start()
 
-    def ask(
-        self, errand: Errand, timeout: float | None, listener: Listener, meanwhile: Callable[[], None] | None
-    ) -> Reply:
-        """Raises NeverBegan, or StageError when the worker died or was killed over the errand."""
-        self._diary.begin()
-        try:
-            self._channel.send(errand.plain())
-        except ConnectionError:
-            raise NeverBegan from None
-        if meanwhile is not None:
-            meanwhile()
-        at: Event | None = None
-        glance = _GLANCE if timeout is None else min(_GLANCE, timeout)
-        deadline = math.inf
-        while True:
-            ready = _ready(self._signs, time.monotonic() + glance)
-            message = self._channel.receive() if self._channel.fileno() in ready else None
-            for event in self._diary.news():
-                listener(event)
-                if event.what == "run":
-                    at = event
-                    deadline = time.monotonic() + (timeout or math.inf)
-            if message is not None:
-                return Reply(message)
-            if at is None and ready:
-                raise NeverBegan
-            if at is not None and ready:
-                raise self._failed(at, listener, self._end())
-            if at is not None and time.monotonic() > deadline:
-                self.kill()
-                raise self._failed(at, listener, f"took longer than {timeout:g} s and was stopped")
+    # ---- whoever asks ----
 
-    def obituary(self, what: str, how: str | None = None) -> StageError:
-        """An error that quotes what the process printed last."""
-        error = StageError(f"{what}: {how or self._end()}")
-        size = self._printed.seek(0, os.SEEK_END)
-        self._printed.seek(max(0, size - _LAST_WORDS))
-        words = self._printed.read().decode(errors="replace").strip()
-        if words:
-            error.add_note(f"its last words:\n{words}")
-        return error
+    def ask(self, errands: Sequence[Errand], timeout: float | None, need: int | None = None) -> list[Pending]:
+        """``need`` in bytes is what it has while it is busy."""
+        if not self._asked:
+            self._process.diary.begin()
+        if need is not None:
+            self.need = need
+        pending = [Pending(errand, timeout, self.kill) for errand in errands]
+        self._asked.extend(pending)
+        with suppress(ConnectionError):  # the watch sees that it is gone
+            self._process.send(plain_of(errands))
+        self._changed.notify_all()
+        return pending
+
+    def has_begun(self, errand: Errand) -> bool:
+        """Whether it has, or will have, the first of what ``errand`` asks for at hand."""
+        return any(pending.errand.first == errand.first for pending in self._asked)
+
+    def length(self) -> int:
+        return len(self._asked)
+
+    def has_room(self, errand: Errand) -> bool:
+        """Whether it may wait behind what the worker is at, and take no more memory than that."""
+        count = len(self._asked)
+        is_soon = 0 < count < _MOST_AHEAD and count * self._pace < _AHEAD and self._process.diary.size < _OLD_NEWS
+        return is_soon and errand.size <= _SMALL and errand.memory() <= self.need
 
     def kill(self) -> None:
-        """Kill the process and everything in its group."""
-        with self._ending:
-            if self._process.returncode is None:  # not reaped, so the number is still its own
-                os.killpg(self._process.pid, signal.SIGKILL)
-                self._process.wait()
+        self._process.kill()
 
-    def hang_up(self) -> None:
-        """Have an idle worker end and a busy one kill itself. Whoever waits for it here sees that at once."""
-        self._channel.hang_up()
+    def dismiss(self) -> None:
+        self._is_dismissed = True
+        self._process.hang_up()
+        self._changed.notify_all()
 
-    def close(self) -> None:
-        """Wait for the end, for a while, and give back what it holds here. Once, when nobody waits for it."""
-        self._channel.hang_up()
-        _readable([self._life], time.monotonic() + _GOODBYE)
-        self.kill()
-        self._channel.close()
-        self._diary.close()
-        os.close(self._life)
-        self._printed.close()
+    def join(self) -> None:
+        """Wait until all is given back."""
+        self._watch.join()
 
     def leave_to_parent(self) -> None:
-        """In a fork: close our copy of the channel, which would hide the parent's death from the worker."""
-        self._channel.close()
+        self._process.leave_to_parent()
 
-    def _end(self) -> str:
-        """How the process ended, now that it is dead or dying; what it has started ends too."""
-        with self._ending:
-            if self._process.returncode is None:
-                _readable([self._life], None)
-                os.killpg(self._process.pid, signal.SIGKILL)  # its children: a dead leader keeps its exit code
-                self._process.wait()
-        code = self._process.returncode
-        if code >= 0:
-            return f"its worker ended with exit code {code}"
-        name = signal.Signals(-code).name
-        return f"its worker was killed by {name}{' (out of memory?)' if -code == signal.SIGKILL else ''}"
+    # ---- its watch ----
 
-    def _failed(self, at: Event, listener: Listener, how: str) -> StageError:
-        listener(Event("failed", at.stage, at.subject, how, at.key))
-        return self.obituary(f"{at.stage} of {at.subject}", how)
+    def _serve(self) -> None:
+        end: End | None = Reply({})
+        try:
+            while isinstance(end, Reply) and (pending := self._next()) is not None:
+                end = self._follow(pending)
+        finally:
+            self._process.close()
 
+    def _next(self) -> Pending | None:
+        with self._changed:
+            while not self._asked:
+                if self._is_dismissed:
+                    self._on_death(self)
+                    return None
+                self._changed.wait()
+            return self._asked[0]
 
-def _readable(descriptors: list[int], deadline: float | None) -> set[int]:
-    """Which of them can be read without waiting; empty at ``deadline``."""
-    poll = select.poll()
-    for descriptor in descriptors:
-        poll.register(descriptor, select.POLLIN)
-    return _ready(poll, deadline)
+    def _follow(self, pending: Pending) -> End:
+        """Until its end, which is told to whoever asked."""
+        diary = self._process.diary
+        glance = _GLANCE if pending.timeout is None else min(_GLANCE, pending.timeout)
+        at: Event | None = None
+        deadline = math.inf
+        while True:
+            message, is_gone = self._process.sign(glance)
+            events = diary.news()
+            for event in events:
+                if event.what == "run":
+                    at = event
+                    deadline = time.monotonic() + (pending.timeout or math.inf)
+            if message is not None:
+                diary.turn_page()
+                self._pace = message["seconds"]
+                return self._replied(pending, events, Reply(message))
+            if is_gone:
+                return self._lost(pending, events, at, None)
+            if time.monotonic() > deadline:
+                self.kill()
+                return self._lost(pending, events, at, f"took longer than {pending.timeout:g} s and was stopped")
+            if events:
+                pending.tell(events)
 
+    def _replied(self, pending: Pending, events: list[Event], reply: Reply) -> Reply:
+        self._is_new = False
+        with self._changed:
+            self._asked.popleft()
+            if not self._asked:
+                self._on_idle(self)
+        pending.tell(events, reply)
+        return reply
 
-def _ready(poll: select.poll, deadline: float | None) -> set[int]:
-    wait = None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000
-    return {descriptor for descriptor, _ in poll.poll(wait)}
+    def _lost(self, pending: Pending, events: list[Event], at: Event | None, how: str | None) -> Exception:
+        error: Exception = NeverBegan()
+        if at is not None:
+            how = how or self._process.end()
+            events.append(Event("failed", at.stage, at.subject, how, at.key))
+            error = self._process.obituary(f"{at.stage} of {at.subject}", how)
+        elif self._is_new:
+            error = self._process.obituary(f"{pending.errand.jobs[0]}: no worker can be started")
+        with self._changed:
+            self._on_death(self)
+            behind = [waiting for waiting in self._asked if waiting is not pending]
+            self._asked.clear()
+        pending.tell(events, error)
+        for waiting in behind:
+            waiting.tell((), NeverBegan())
+        return error

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -14,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 from modelbuild.stages.build import Build
 from modelbuild.stages.channel import Channel, plain_error
 from modelbuild.stages.diary import Diary
-from modelbuild.stages.errand import errand_of
+from modelbuild.stages.errand import Errand, errands_of
 from modelbuild.stages.look import Looks
 from modelbuild.stages.stage import stage_at
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 _OBJECTS = 50_000
 """Of a graph, nearly all are in use until the end of its stage: collecting earlier finds nothing."""
@@ -34,37 +35,64 @@ def main(descriptor: int, diary: int, cache: str, store: str, stages: Sequence[s
     """
     _volunteer_for_the_oom_killer()
     channel = Channel(socket.socket(fileno=descriptor))
-    asked: SimpleQueue[dict[str, Any] | None] = SimpleQueue()
-    busy = threading.Event()
-    threading.Thread(target=_listen, args=(channel, asked, busy), daemon=True).start()
+    inbox = Inbox(channel)
+    threading.Thread(target=inbox.listen, daemon=True).start()
     for address in stages:
         stage_at(address)
     gc.freeze()  # what was imported is in use for ever
     gc.set_threshold(_OBJECTS)
-    build = Build.open(Path(cache), Path(store), listener=Diary(diary).write)
+    events = Diary(diary)
+    build = Build.open(Path(cache), Path(store), listener=events.write)
     looks = Looks(_MODELS_AT_ONCE)
-    while (message := asked.get()) is not None:
-        reply = _reply(build, looks, message)
-        busy.clear()
-        channel.send(reply)
+    for message in inbox:
+        for reply in _replies(build, looks, message):
+            events.end_page()
+            inbox.is_done_with_one()
+            channel.send(reply)
 
 
-def _reply(build: Build, looks: Looks, message: dict[str, Any]) -> dict[str, Any]:
+def _replies(build: Build, looks: Looks, message: dict[str, Any]) -> Iterator[dict[str, Any]]:
     try:
-        errand = errand_of(message)
-        look = looks.at(errand.table[0])  # artifacts of a model begin with the same job
-        return {"done": build.fulfil(errand, look=look).plain()}
+        errands = errands_of(message)
+    except Exception as error:  # a stage that cannot be imported here
+        yield from [{"error": plain_error(error), "seconds": 0.0}] * len(message["errands"])
+        return
+    for errand in errands:
+        yield _reply(build, looks, errand)
+
+
+def _reply(build: Build, looks: Looks, errand: Errand) -> dict[str, Any]:
+    started = time.perf_counter()
+    try:
+        look = looks.at(errand.first)  # artifacts of a model begin with the same job
+        said: dict[str, Any] = {"done": build.fulfil(errand, look=look).plain()}
     except Exception as error:  # whatever it is, the other side raises it
-        return {"error": plain_error(error)}
+        said = {"error": plain_error(error)}
+    return {**said, "seconds": time.perf_counter() - started}
 
 
-def _listen(channel: Channel, asked: SimpleQueue[dict[str, Any] | None], busy: threading.Event) -> None:
-    while (message := channel.receive()) is not None:
-        busy.set()
-        asked.put(message)
-    if busy.is_set():  # nobody waits for the answer any more: stop at once, with all that was started here
-        os.killpg(os.getpgrp(), signal.SIGKILL)
-    asked.put(None)
+class Inbox:
+    """What was asked and is not answered yet, heard by a thread of its own."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._asked: SimpleQueue[dict[str, Any] | None] = SimpleQueue()
+        self._heard = 0
+        self._done = 0
+
+    def listen(self) -> None:
+        while (message := self._channel.receive()) is not None:
+            self._heard += len(message["errands"])
+            self._asked.put(message)
+        if self._done < self._heard:  # nobody waits for the answers any more: stop at once, with all that was started
+            os.killpg(os.getpgrp(), signal.SIGKILL)
+        self._asked.put(None)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return iter(self._asked.get, None)
+
+    def is_done_with_one(self) -> None:
+        self._done += 1
 
 
 def _volunteer_for_the_oom_killer() -> None:

@@ -19,7 +19,7 @@ from modelbuild.errors import Bug, EnvironmentTrouble, SourceError, StageError, 
 from modelbuild.memo import Memo
 from modelbuild.stages import Build, Errand, Event, FileInput, Inputs, Job, Outputs, Params, Shipment, Stage
 from modelbuild.stages import key as keys
-from modelbuild.stages.errand import done_of, errand_of
+from modelbuild.stages.errand import done_of, errands_of, plain_of
 from modelbuild.stages.history import History
 from modelbuild.stages.job import jobs_of, table_of
 from modelbuild.store import LocalStore, MemoryStore, Record
@@ -254,6 +254,16 @@ def test_a_changed_aside_file_is_noticed(site: Site) -> None:
         site.build.ensure(growing)
 
 
+def test_a_file_that_holds_something_else_than_what_was_asked_for_is_no_input(site: Site) -> None:
+    asked = Job(toys.load, "m", {}, {"model": FileInput(site.model, digest.of_file(site.model))})
+    assert not site.build.ensure(asked).was_hit
+    site.model.write_text("other")
+    with pytest.raises(SourceError, match=r"m\.onnx: changed since it was looked at; run again") as caught:
+        site.build.ensure(asked)
+    assert caught.value.__notes__ == ["input model of load of m"]
+    assert site.build.ensure(Job(toys.load, "m", {}, {"model": FileInput(site.model)})).why is not None
+
+
 # ---- failures ----
 
 
@@ -463,8 +473,11 @@ def errand(site: Site) -> Errand:
     return Errand((job,), (Shipment(job, {"model.xml": "m.xml"}, site.root / "build"),), {"xml": (job, "m.xml")})
 
 
-def test_an_errand_crosses_processes(site: Site) -> None:
-    assert errand_of(json.loads(json.dumps(errand(site).plain()))) == errand(site)
+def test_errands_cross_processes(site: Site) -> None:
+    asked = [errand(site), Errand((site.artifact(),))]
+    crossing = json.loads(json.dumps(plain_of(asked)))
+    assert errands_of(crossing) == asked
+    assert len(crossing["table"]) == len(asked[0].table)  # what they share crosses once
 
 
 def test_a_job_crosses_processes(site: Site) -> None:

@@ -14,12 +14,22 @@ SOON = 0.05
 
 
 @contextmanager
+def turn(turns: Turns, need: int) -> Iterator[None]:
+    with turns.attend():
+        turns.enter(need)
+        try:
+            yield
+        finally:
+            turns.leave(need)
+
+
+@contextmanager
 def asking(turns: Turns, need: int) -> Iterator[threading.Event]:
     """Somebody who asks for a turn in another thread, and has it until the block ends."""
     has, done = threading.Event(), threading.Event()
 
     def ask() -> None:
-        with turns.take(need):
+        with turn(turns, need):
             has.set()
             done.wait()
 
@@ -71,23 +81,35 @@ def test_a_small_need_does_not_overtake() -> None:
         assert small.wait(1)
 
 
+def test_no_more_run_than_there_are_who_attend() -> None:
+    turns = Turns(4, None)
+    turns.enter(1)  # for somebody who will come
+    with ExitStack() as later:
+        one = later.enter_context(asking(turns, 1))
+        assert not one.is_set()
+        assert turns.is_waited_for
+        with turns.attend():  # here they are
+            assert one.wait(1)
+        assert not turns.is_waited_for
+
+
 def test_who_waits_is_told_to_stop() -> None:
     turns = Turns(1, None)
     told = []
 
     def ask() -> None:
         try:
-            with turns.take(1):
+            with turn(turns, 1):
                 pass
         except StageError as error:
             told.append(str(error))
 
-    with turns.take(1):
+    with turn(turns, 1):
         waiting = threading.Thread(target=ask)
         waiting.start()
         time.sleep(SOON)
         turns.stop()
         waiting.join()
     assert told == ["the build was stopped"]
-    with pytest.raises(StageError, match="stopped"), turns.take(1):
+    with pytest.raises(StageError, match="stopped"), turn(turns, 1):
         pass
