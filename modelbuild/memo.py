@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 _LINE: msgspec.json.Decoder[tuple[str, str, str, int, int, int, int]]
 _LINE = msgspec.json.Decoder(tuple[str, str, str, int, int, int, int])
-_SETTLED_NS = 2_000_000_000
+SETTLING = 2.0
+"""Seconds in which a file may change and look as it did."""
+
 _STALE_LINES = 2_000
 
 
@@ -131,7 +133,7 @@ def signature_of(seen: os.stat_result) -> Signature:
 
 def is_settled(seen: Signature) -> bool:
     """Whether whoever writes to the file from now on gives it another signature."""
-    return time.time_ns() - seen.ctime_ns > _SETTLED_NS
+    return time.time_ns() - seen.ctime_ns > SETTLING * 1e9
 
 
 def _absolute(path: Path | str) -> str:

@@ -40,7 +40,7 @@ DOIT_CONFIG: dict[str, Any]
 """doit's settings. Made when it is asked for, because doit wants the folder of its database to be there."""
 
 TaskDict: TypeAlias = dict[str, Any]
-Asked = TypeVar("Asked", bound=Callable[..., bool])
+Asked = TypeVar("Asked", bound=Callable[..., Any])
 
 _OURS = {"modelbuild": True}
 _ABREAST = 2
@@ -72,23 +72,6 @@ def __getattr__(name: str) -> Any:
 # ---- tasks ----
 
 
-def task_source() -> Iterator[TaskDict]:
-    """Bring the files of the models onto this machine"""
-    yield _group("source", task_source.__doc__)
-    if (manifest := _manifest()) is None:
-        yield {"basename": _BROKEN_MANIFEST, "actions": [_refuse], **_COMMON}
-        return
-    for model in manifest.models.values():
-        yield {
-            "name": model.id,
-            "doc": str(model.source),
-            "actions": [(_told, [_fetch, model])],
-            "uptodate": [(_is_fetched, [model])],
-            "clean": [(_clean_source, [model])],
-            **_COMMON,
-        }
-
-
 def task_build() -> Iterator[TaskDict]:
     """Build what the manifest asks for"""
     yield _group("build", task_build.__doc__)
@@ -115,6 +98,23 @@ def task_build() -> Iterator[TaskDict]:
                 "uptodate": [True],
                 "meta": _OURS,
             }
+
+
+def task_source() -> Iterator[TaskDict]:
+    """Bring the files of the models onto this machine"""
+    yield _group("source", task_source.__doc__)
+    if (manifest := _manifest()) is None:
+        yield {"basename": _BROKEN_MANIFEST, "actions": [_refuse], **_COMMON}
+        return
+    for model in manifest.models.values():
+        yield {
+            "name": model.id,
+            "doc": str(model.source),
+            "actions": [(_told, [_fetch, model])],
+            "uptodate": [(_is_fetched, [model])],
+            "clean": [(_clean_source, [model])],
+            **_COMMON,
+        }
 
 
 def task_report() -> TaskDict:
@@ -171,18 +171,19 @@ def _refuse() -> TaskFailed:
     return TaskFailed(f"{MANIFEST} is not in order: see above")
 
 
+def _asked_often(function: Asked) -> Asked:
+    """Have ``function`` carry its signature, which doit takes at every call: more work than the answer."""
+    vars(function)["__signature__"] = inspect.signature(function)
+    return function
+
+
+@_asked_often
 def _told(work: Callable[..., dict[str, Any]], *given: Any) -> dict[str, Any] | TaskFailed:
     """What ``work`` gives; an error that a person can mend becomes doit's kind, without a traceback."""
     try:
         return work(*given)
     except BuildError as error:
         return TaskFailed(telling.failure(error))
-
-
-def _asked_often(function: Asked) -> Asked:
-    """Have ``function`` carry its signature, which doit takes at every call: more work than the answer."""
-    vars(function)["__signature__"] = inspect.signature(function)
-    return function
 
 
 def _fetch(model: Model) -> dict[str, Any]:
@@ -256,8 +257,10 @@ class Reporter(ConsoleReporter):  # type: ignore[misc]
     def write(self, text: str) -> None:
         self._screen.line(text.removesuffix("\n"))
 
-    def initialize(self, tasks: dict[str, Task], selected_tasks: list[str]) -> None:  # noqa: ARG002 - doit's signature
+    def initialize(self, tasks: dict[str, Task], selected_tasks: list[str]) -> None:
         sys.excepthook = _without_traceback_of_interrupts
+        if (manifest := _manifest()) is not None:
+            _checkout().expect(_variants_of(manifest, tasks, selected_tasks))
 
     def execute_task(self, task: Task) -> None:
         if not _is_ours(task):
@@ -291,6 +294,20 @@ class Reporter(ConsoleReporter):  # type: ignore[misc]
             raise InvalidDodoFile(f"{MANIFEST} is not in order, nothing of it is built: see above")
         if self._rows or self._failed or self._current:
             self.write(telling.table(self._rows, self._current, self._failed))
+
+
+def _variants_of(manifest: Manifest, tasks: dict[str, Task], selected: Iterable[str]) -> Iterator[Variant]:
+    """What may be built for those tasks, in the order in which doit comes to it."""
+    variants = {f"build:{variant}": variant for variant in manifest.variants()}
+    seen: set[str] = set()
+    waiting = [*selected][::-1]
+    while waiting:
+        name = waiting.pop()
+        if name not in seen:
+            seen.add(name)
+            waiting += reversed(tasks[name].task_dep)
+            if name in variants:
+                yield variants[name]
 
 
 def _is_ours(task: Task) -> bool:

@@ -170,7 +170,7 @@ from modelbuild.memo import Memo
 remembered = Memo(Path({str(tmp_path / "memo")!r}), deferred=True)
 atexit.register(remembered.keep)
 import modelbuild.memo as module
-module._SETTLED_NS = -10**18
+module.SETTLING = -1e9
 remembered.of(Path({str(old)!r}))
 remembered.keep()
 (Path({str(old)!r})).write_bytes(b"other")

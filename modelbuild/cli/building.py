@@ -152,6 +152,7 @@ def _outcomes(
     with ThreadPoolExecutor(workers) as threads:
         try:
             ordered = list(abreast(variants, workers))
+            checkout.expect(ordered)
             yield from until_one_fails(zip(ordered, threads.map(one, ordered), strict=True))
         except BaseException:  # Ctrl-C: whatever still runs shall not be waited for
             checkout.close()

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from modelbuild import digest
-from modelbuild.errors import BuildError, CheckFailed, StageError
-from modelbuild.memo import Memo
+from modelbuild.errors import BuildError, CheckFailed
+from modelbuild.memo import SETTLING, Memo
 from modelbuild.project import delivery, stamp, whole
+from modelbuild.project.ahead import Ahead
 from modelbuild.project.builds import NO_LIMIT, Builds
 from modelbuild.project.commission import Commission
 from modelbuild.project.further import Further
@@ -31,18 +33,21 @@ from modelbuild.stages.names import TRACE
 from modelbuild.store import LocalStore, Lost, deliver
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from modelbuild.digest import Digest
     from modelbuild.fetch import FetchedFile
     from modelbuild.manifest import Manifest, Model, Variant
     from modelbuild.plan import Artifact
     from modelbuild.project.delivery import Delivery
-    from modelbuild.stages import Forecast, Listener
+    from modelbuild.stages import Done, Forecast, Listener
+    from modelbuild.stages.pending import Pending
 
 MANIFEST = Path("models.yaml")
 
 _MODELS_AT_ONCE = 8
+_GROWN = 1.5 * SETTLING
+"""Seconds after which a file that was delivered is old enough to be known by how it looks."""
 
 
 class Trouble(NamedTuple):
@@ -119,9 +124,11 @@ class Checkout:
         )
         further = Further(self._builds, self._questions)
         self.sources = Sources(manifest.root, self.cache, self._memo, ledger, further, offline=offline)
+        self._ahead = Ahead(self._prepare, self._begin)
         self._looks = Looks(_MODELS_AT_ONCE)
         self._looking = threading.Lock()
-        self._touched: dict[Variant, Stamp] = {}
+        self._young: dict[Variant, Stamp] = {}
+        self._touched: set[str] = set()
 
     @classmethod
     def open(
@@ -148,6 +155,7 @@ class Checkout:
     def close(self) -> None:
         """Stop what still runs and, if anything was made, remember what was learnt about files."""
         self._builds.close()
+        self._note_what_was_begun()
         self._meanwhile.do()
         if not self._touched:
             return
@@ -155,9 +163,9 @@ class Checkout:
         for path in self.sources.known():
             if path.is_file():
                 self._memo.of(path)
-        self.sources.settle(self.manifest.models[name] for name in {variant.model for variant in self._touched})
-        for variant, noted in self._touched.items():
-            self._stamps.write(variant, stamp.settled(noted, self.folder(variant)))
+        self.sources.settle(self.manifest.models[name] for name in self._touched)
+        for variant in list(self._young):
+            self._settle(variant)
         self._touched.clear()
         self._memo.keep()
         self._builds.tidy()
@@ -192,6 +200,7 @@ class Checkout:
 
     def is_current(self, variant: Variant) -> bool:
         """Whether `make` would do nothing: `stale` without asking for reasons, which takes longer."""
+        self._ahead.reach(variant)
         return self._trouble(variant) is None
 
     def _trouble(self, variant: Variant) -> Trouble | None:
@@ -245,14 +254,12 @@ class Checkout:
             question = self._question(variant, sources)
             if digest.of_bytes(question) == noted.question:
                 return None
+            keys = {job: self._builds.here.key(job) for job in self.judges.jobs(self._plan(variant, sources))}
         except BuildError as error:
             return Trouble(str(error))
-        keys: dict[str, Digest] = {}
-        for job in self.judges.jobs(self._plan(variant, sources)):
-            if (key := self._builds.here.key(job)) is None:
-                return Trouble(None)
-            keys[job.stage.name] = key.digest
-        if keys != noted.keys:
+        if not all(keys.values()):
+            return Trouble(None)
+        if {job.stage.name: key.digest for job, key in keys.items() if key is not None} != noted.keys:
             return Trouble("what is delivered is another version; the store has this one")
         self._note(variant, question, noted.keys, noted.files, noted.entry)
         return None
@@ -265,6 +272,13 @@ class Checkout:
 
     # ---- making ----
 
+    def expect(self, variants: Iterable[Variant]) -> None:
+        """Say what `make` will be asked for, in about this order, by threads that leave the work to a pool.
+
+        Small artifacts may be begun before, while a worker would wait for the next to be asked for.
+        """
+        self._ahead.expect(variants)
+
     def artifact(self, variant: Variant) -> Artifact:
         """The jobs of a variant; its sources are fetched for that."""
         return self._plan(variant, self.sources.of(self.model(variant)))
@@ -276,28 +290,70 @@ class Checkout:
         stays.
         """
         model = self.model(variant)
+        self._ahead.reach(variant)
         question = self._question(variant, self.sources.of(model))
-        made = self._restore(variant, question) or self._make(variant, question)
+        begun = self._ahead.take(variant)
+        if begun is not None and begun.commission.question != question:  # its files changed since
+            begun.abandon()
+            begun = None
+        if begun is not None:
+            made = self._make(begun.commission, begun.pending)
+        else:
+            made = self._restore(variant, question) or self._make(self._commission(variant, question))
         self.sources.keep(model)
         return made
 
-    def _make(self, variant: Variant, question: bytes) -> Made:
-        from modelbuild.project import entries
-
-        artifact = self.artifact(variant)
+    def _commission(self, variant: Variant, question: bytes) -> Commission:
+        artifact = self._plan(variant, self.sources.of(self.model(variant)))
         self.judges.refuse_what_cannot_be_answered(artifact)
         asked = self.judges.before_delivery(artifact)
-        commission = Commission(artifact, asked, self.folder(variant), self.compiled_folder(variant))
+        folders = {"folder": self.folder(variant), "compiled_folder": self.compiled_folder(variant)}
+        return Commission(artifact, asked, question, **folders)
+
+    def _make(self, commission: Commission, begun: Pending | None = None) -> Made:
+        variant = commission.artifact.variant
         build = self._builds.for_this_thread(commission.errand)
-        timeout, look = self._builds.timeout, self._look_at(variant.model)
+        timeout, look = self._builds.timeout, self._look_at(commission)
         with self._builds.hearing() as heard:
             try:
-                done = build.fulfil(commission.errand, timeout=timeout, look=look, meanwhile=self._meanwhile.do)
+                done = build.fulfil(
+                    commission.errand, timeout=timeout, look=look, meanwhile=self._while_waiting, begun=begun
+                )
             except CheckFailed:
                 rejected = build.fulfil(commission.measuring, timeout=timeout, look=look)
                 self.reporting.reject(variant, commission.rejected(rejected))
                 raise
-        self._refuse_what_changed(artifact)
+        size, notes = self._note_done(commission, done)
+        if build is self._builds.here:  # nobody waits
+            self._meanwhile.do()
+        self._memo.keep()
+        return Made(variant, tuple(event for event in heard if event.what == "made"), size, notes)
+
+    def _while_waiting(self) -> None:
+        self._ahead.fill()
+        self._meanwhile.do()
+
+    def _prepare(self, variant: Variant) -> Commission | None:
+        """What to ask for before `make` is; None where that has little to do, or will fail."""
+        try:
+            question = self._question(variant, self.sources.here(self.model(variant)))
+            noted = self._stamps.of(variant)
+            if noted is not None and noted.question == digest.of_bytes(question):
+                return None
+            return None if whole.read(self.store, question) else self._commission(variant, question)
+        except BuildError:  # whoever asks for it meets that, and says it
+            return None
+
+    def _begin(self, commissions: Sequence[Commission]) -> list[Pending]:
+        errands = [commission.errand for commission in commissions]
+        return self._builds.for_this_thread(errands[0]).begin(errands, timeout=self._builds.timeout)
+
+    def _note_done(self, commission: Commission, done: Done) -> tuple[int, tuple[str, ...]]:
+        """Note what was delivered; gives its size, and what a person should know of it."""
+        from modelbuild.project import entries
+
+        artifact, question = commission.artifact, commission.question
+        variant = artifact.variant
         blobs, said = commission.delivered(done), commission.entry(done)
         keys = {name: answer.key for name, answer in done.answers.items()}
         entry = entries.encode(said)
@@ -310,18 +366,14 @@ class Checkout:
         blobs |= {f"../{self.compiled_folder(variant).name}/{name}": blob for name, blob in compiled.items()}
         files = {name: Delivered.of(blob) for name, blob in blobs.items()}
         self._note(variant, question, keys, files, self.reporting.note(variant, entry))
-        if build is self._builds.here:  # nobody waits
-            self._meanwhile.do()
-        self._memo.keep()
-        made = tuple(event for event in heard if event.what == "made")
-        return Made(variant, made, sum(blob.size for blob in blobs.values()), notes)
+        return sum(blob.size for blob in blobs.values()), notes
 
-    def _refuse_what_changed(self, artifact: Artifact) -> None:
-        """Raise rather than note an answer to a question that was asked of other files, which a worker never saw."""
-        for file in artifact.given:
-            if self._memo.of(file.path) != file.sha256:
-                what = f"{file.path}: changed while {artifact.variant} was built"
-                raise StageError(f"{what}; run again when it is complete")
+    def _note_what_was_begun(self) -> None:
+        """If nobody came to ask for it any more, but it was made."""
+        for begun in self._ahead.left():
+            if begun.pending.is_over:
+                with suppress(Exception):  # whoever asks for it meets that, and says it
+                    self._note_done(begun.commission, begun.pending.wait(unheard))
 
     def _restore(self, variant: Variant, question: bytes) -> Made | None:
         """What was made of the very same lies in the store: nothing is planned for it. None where that is not so.
@@ -342,10 +394,10 @@ class Checkout:
         self._note(variant, question, known.keys, files, self.reporting.note(variant, known.entry))
         return Made(variant, (), size, known.notes)
 
-    def _look_at(self, model: str) -> Look:
+    def _look_at(self, commission: Commission) -> Look:
         """One for the variants of a model, which share their first stages and are made at about the same time."""
         with self._looking:
-            return self._looks.at(model)
+            return self._looks.at(commission.errand.first)
 
     def _plan(self, variant: Variant, sources: Sequence[FetchedFile]) -> Artifact:
         from modelbuild import plan
@@ -369,7 +421,14 @@ class Checkout:
     ) -> None:
         noted = Stamp(question=digest.of_bytes(question), keys=keys, files=files, entry=entry)
         self._stamps.write(variant, noted)
-        self._touched[variant] = noted
+        self._touched.add(variant.model)
+        self._young[variant] = noted
+        self._meanwhile.leave_for(_GROWN, partial(self._settle, variant))
+
+    def _settle(self, variant: Variant) -> None:
+        """Note how the files of an artifact look, once they are old enough to be known by that."""
+        if (noted := self._young.pop(variant, None)) is not None:
+            self._stamps.write(variant, stamp.settled(noted, self.folder(variant)))
 
     # ---- taking away ----
 

@@ -21,11 +21,14 @@ if TYPE_CHECKING:
 class Commission:
     """``asked`` are the jobs to be answered before ``artifact`` is laid out in ``folder``.
 
-    What the device's own compiler makes of it goes to ``compiled_folder``.
+    ``question`` is all that they depend on. What the device's own compiler makes of it goes to ``compiled_folder``.
     """
 
-    def __init__(self, artifact: Artifact, asked: Sequence[Job], folder: Path, compiled_folder: Path) -> None:
-        self._artifact = artifact
+    def __init__(
+        self, artifact: Artifact, asked: Sequence[Job], question: bytes, *, folder: Path, compiled_folder: Path
+    ) -> None:
+        self.artifact = artifact
+        self.question = question
         self._asked = tuple(asked)
         self._folder = folder
         self._compiled_folder = compiled_folder
@@ -33,7 +36,7 @@ class Commission:
     @cached_property
     def errand(self) -> Errand:
         """All that is asked."""
-        made = self._artifact
+        made = self.artifact
         shipments = [Shipment(made.package, made.files, self._folder)]
         if made.export is not None:
             shipments.append(Shipment(made.export, made.exported_files, self._compiled_folder))
@@ -42,7 +45,7 @@ class Commission:
     @cached_property
     def measuring(self) -> Errand:
         """What tells how good an artifact is that is not delivered."""
-        return Errand((self._artifact.emit, *(job for job, _ in self._measurements.values())), (), self._measurements)
+        return Errand((self.artifact.emit, *(job for job, _ in self._measurements.values())), (), self._measurements)
 
     def rejected(self, done: Done) -> Measured:
         """Of what ``measuring`` gave."""
@@ -51,11 +54,11 @@ class Commission:
     def delivered(self, done: Done) -> dict[str, Blob]:
         """What lies in the folder now, by name."""
         package = done.answers["package"].blobs
-        return {name: package[output] for name, output in self._artifact.files.items()}
+        return {name: package[output] for name, output in self.artifact.files.items()}
 
     def compiled(self, done: Done) -> dict[str, Blob]:
         """What lies in the other one."""
-        files = self._artifact.exported_files
+        files = self.artifact.exported_files
         return {name: done.answers["export"].blobs[output] for name, output in files.items()}
 
     def entry(self, done: Done) -> Entry:
@@ -63,10 +66,10 @@ class Commission:
         from modelbuild import plan
         from modelbuild.project import entries
 
-        model = self._artifact.model
+        model = self.artifact.model
         return entries.entry(
-            self._artifact.variant,
-            entries.source_of(model, plan.framework(model), self._artifact.given.source),
+            self.artifact.variant,
+            entries.source_of(model, plan.framework(model), self.artifact.given.source),
             self.delivered(done),
             _measured(done, "package"),
             compiled=self.compiled(done),
@@ -77,8 +80,10 @@ class Commission:
     @cached_property
     def _measurements(self) -> dict[str, tuple[Job, str]]:
         """What tells how good it is, as far as it is asked."""
-        known = {PROOF: (self._artifact.prove, PROOF), LATENCY: (self._artifact.measure, LATENCY)}
-        return {name: (job, output) for name, (job, output) in known.items() if job in self._asked}
+        asked = {job.stage.name: job for job in self._asked}
+        return {
+            name: (asked[stage], name) for stage, name in (("prove", PROOF), ("measure", LATENCY)) if stage in asked
+        }
 
 
 def _measured(done: Done, stage: str) -> Measured:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections import deque
 from collections.abc import Callable
 
@@ -11,15 +13,25 @@ class Meanwhile:
 
     def __init__(self) -> None:
         self._left: deque[Callable[[], object]] = deque()
+        self._later: deque[tuple[float, Callable[[], object]]] = deque()
+        self._lock = threading.Lock()
 
     def leave(self, work: Callable[[], object]) -> None:
         self._left.append(work)
 
+    def leave_for(self, seconds: float, work: Callable[[], object]) -> None:
+        """Not before so many have passed, always as many; and never, if all ends before that."""
+        self._later.append((time.monotonic() + seconds, work))
+
     def do(self) -> None:
-        """All that is left; raises what it raises."""
-        while self._left:
-            try:
-                work = self._left.popleft()
-            except IndexError:  # another thread was quicker
-                return
+        """All that is left and due; raises what it raises."""
+        while (work := self._next()) is not None:
             work()
+
+    def _next(self) -> Callable[[], object] | None:
+        with self._lock:
+            if self._left:
+                return self._left.popleft()
+            if self._later and self._later[0][0] <= time.monotonic():
+                return self._later.popleft()[1]
+        return None

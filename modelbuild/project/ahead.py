@@ -1,0 +1,116 @@
+"""Artifacts that are begun before they are asked for: a worker that has them need not wait for whoever asks."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import suppress
+from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple
+
+from modelbuild.stages.event import unheard
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from modelbuild.manifest import Variant
+    from modelbuild.project.commission import Commission
+    from modelbuild.stages.pending import Pending
+
+_MODELS = 8
+"""Those that are looked at in one go."""
+
+_REFUSALS = 2
+"""After which nobody is asked any more: each worker has enough to do."""
+
+
+class Begun(NamedTuple):
+    commission: Commission
+    pending: Pending
+
+    def abandon(self) -> None:
+        """Wait until it is over, so that nothing is delivered over what comes after."""
+        with suppress(Exception):  # whatever it is, nobody wants to know
+            self.pending.wait(unheard)
+
+
+class Ahead:
+    """What is expected, and what of it is begun. Several threads may ask.
+
+    What is left of a model goes to one worker in one go: its artifacts share their first stages.
+    """
+
+    def __init__(
+        self,
+        prepare: Callable[[Variant], Commission | None],
+        begin: Callable[[Sequence[Commission]], Sequence[Pending]],
+    ) -> None:
+        """``prepare`` gives None for what is to wait until it is asked for, ``begin`` nothing if there is no room."""
+        self._prepare = prepare
+        self._begin = begin
+        self._expected: Iterable[Variant] = ()
+        self._models: dict[str, list[Variant]] | None = None
+        self._asked: set[Variant] = set()
+        self._prepared: dict[Variant, Commission | None] = {}
+        self._begun: dict[Variant, Begun] = {}
+        self._lock = threading.Lock()
+        self._filling = threading.Lock()
+
+    def expect(self, variants: Iterable[Variant]) -> None:
+        """What will be asked for, in about this order; not looked at before something has to be made."""
+        self._expected = variants
+
+    def reach(self, variant: Variant) -> None:
+        """It is asked for now, or never: nobody begins it any more."""
+        with self._lock:
+            self._asked.add(variant)
+
+    def take(self, variant: Variant) -> Begun | None:
+        with self._lock:
+            return self._begun.pop(variant, None)
+
+    def left(self) -> list[Begun]:
+        """What was begun and never taken."""
+        return list(self._begun.values())
+
+    def fill(self) -> None:
+        """Begin what there is room for. One thread at a time is enough for that."""
+        if not self._filling.acquire(blocking=False):
+            return
+        try:
+            models = self._waiting()
+            refusals = 0
+            for model in list(islice(models, _MODELS)):
+                if self._try(models[model]):
+                    del models[model]
+                    continue
+                refusals += 1
+                if refusals == _REFUSALS:
+                    break
+        finally:
+            self._filling.release()
+
+    def _waiting(self) -> dict[str, list[Variant]]:
+        """The models of which something may be left."""
+        if self._models is None:
+            self._models = {}
+            for variant in self._expected:
+                self._models.setdefault(variant.model, []).append(variant)
+        return self._models
+
+    def _try(self, variants: Sequence[Variant]) -> bool:
+        """Begin what is left of those; False if there is no room for it."""
+        for variant in variants:
+            if variant not in self._asked and variant not in self._prepared:
+                self._prepared[variant] = self._prepare(variant)
+        with self._lock:
+            left = {variant: self._prepared[variant] for variant in variants if variant not in self._asked}
+            asked = {variant: commission for variant, commission in left.items() if commission is not None}
+            if asked:
+                pending = self._begin([*asked.values()])
+                if not pending:
+                    return False
+                pairs = zip(asked.values(), pending, strict=True)
+                self._begun |= zip(asked, map(Begun._make, pairs), strict=True)
+        for variant in variants:
+            self._prepared.pop(variant, None)
+        return True
