@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from modelbuild.stages.errand import Done, Errand, plain_of
 from modelbuild.stages.event import Event, Listener
-from modelbuild.stages.pending import End, NeverBegan, Pending, Reply
+from modelbuild.stages.pending import NeverBegan, Pending, Reply
 from modelbuild.stages.process import Process
 from modelbuild.stages.turns import Turns
 
@@ -77,8 +77,7 @@ class Pool:
 
         Raises what a stage raised; StageError when the worker dies, takes too long, or the pool is killed.
         """
-        if self._owner != os.getpid():
-            self._begin_in_fork()
+        self._begin_in_fork()
         with self._turns.attend():
             pending = begun or self._ask(errand, timeout)
             while True:
@@ -94,11 +93,17 @@ class Pool:
                     self._turns.refuse_if_stopped()
                     raise
 
+    def prepare(self, errand: Errand) -> None:
+        """Start a worker that will be asked for such errands soon, so that it imports what it needs meanwhile."""
+        with self._lock:
+            self._idle.append(self._new(errand))
+
     def ahead(self, errands: Sequence[Errand], *, timeout: float | None) -> list[Pending]:
         """Have a busy worker fulfil ``errands`` next, for `run`s to come; none if they better wait for that.
 
         Of one that is at something with the same beginnings, that has to be the one.
         """
+        self._begin_in_fork()
         with self._lock:
             near = [worker for worker in self._workers if worker.has_begun(errands[0])]
             found = min(near or self._workers, key=Worker.length, default=None)
@@ -138,28 +143,28 @@ class Pool:
         self._idle = []
 
     def _begin_in_fork(self) -> None:
+        if self._owner == os.getpid():
+            return
         for worker in self._workers:
             worker.leave_to_parent()
         _INHERITED.extend(self._workers)
         self._begin()
 
-    def prepare(self, errand: Errand) -> None:
-        """Start a worker that will be asked for such errands soon, so that it imports what it needs meanwhile."""
-        with self._lock:
-            self._idle.append(self._new(errand))
-
     def _ask(self, errand: Errand, timeout: float | None) -> Pending:
         """An idle worker or a new one, as soon as there is a turn."""
         need = errand.memory()
         self._turns.enter(need)
-        with self._lock:
-            try:
+        try:
+            with self._lock:
                 self._turns.refuse_if_stopped()
-                worker = self._idle.pop() if self._idle else self._new(errand)
-            except BaseException:
-                self._turns.leave(need)
-                raise
-            return worker.ask([errand], timeout, need)[0]
+                if not self._idle:
+                    self._idle.append(self._new(errand))
+                (pending,) = self._idle[-1].ask([errand], timeout, need)
+                self._idle.pop()
+        except BaseException:
+            self._turns.leave(need)
+            raise
+        return pending
 
     def _new(self, errand: Errand) -> Worker:
         process = Process(self._cache, self._store, sorted({job.stage.address for job in errand.table}))
@@ -209,12 +214,12 @@ class Worker:
         """``need`` in bytes is what it has while it is busy."""
         if not self._asked:
             self._process.diary.begin()
+        with suppress(ConnectionError):  # the watch sees that it is gone
+            self._process.send(plain_of(errands))
         if need is not None:
             self.need = need
         pending = [Pending(errand, timeout, self.kill) for errand in errands]
         self._asked.extend(pending)
-        with suppress(ConnectionError):  # the watch sees that it is gone
-            self._process.send(plain_of(errands))
         self._changed.notify_all()
         return pending
 
@@ -249,10 +254,9 @@ class Worker:
     # ---- its watch ----
 
     def _serve(self) -> None:
-        end: End | None = Reply({})
         try:
-            while isinstance(end, Reply) and (pending := self._next()) is not None:
-                end = self._follow(pending)
+            while (pending := self._next()) is not None and self._follow(pending):
+                pass
         finally:
             self._process.close()
 
@@ -265,8 +269,8 @@ class Worker:
                 self._changed.wait()
             return self._asked[0]
 
-    def _follow(self, pending: Pending) -> End:
-        """Until its end, which is told to whoever asked."""
+    def _follow(self, pending: Pending) -> bool:
+        """Until its end, which is told to whoever asked. Whether the worker lives on."""
         diary = self._process.diary
         glance = _GLANCE if pending.timeout is None else min(_GLANCE, pending.timeout)
         at: Event | None = None
@@ -281,25 +285,27 @@ class Worker:
             if message is not None:
                 diary.turn_page()
                 self._pace = message["seconds"]
-                return self._replied(pending, events, Reply(message))
+                self._replied(pending, events, Reply(message))
+                return True
             if is_gone:
-                return self._lost(pending, events, at, None)
+                self._lost(pending, events, at, None)
+                return False
             if time.monotonic() > deadline:
                 self.kill()
-                return self._lost(pending, events, at, f"took longer than {pending.timeout:g} s and was stopped")
+                self._lost(pending, events, at, f"took longer than {pending.timeout:g} s and was stopped")
+                return False
             if events:
                 pending.tell(events)
 
-    def _replied(self, pending: Pending, events: list[Event], reply: Reply) -> Reply:
+    def _replied(self, pending: Pending, events: list[Event], reply: Reply) -> None:
         self._is_new = False
         with self._changed:
             self._asked.popleft()
             if not self._asked:
                 self._on_idle(self)
         pending.tell(events, reply)
-        return reply
 
-    def _lost(self, pending: Pending, events: list[Event], at: Event | None, how: str | None) -> Exception:
+    def _lost(self, pending: Pending, events: list[Event], at: Event | None, how: str | None) -> None:
         error: Exception = NeverBegan()
         if at is not None:
             how = how or self._process.end()
@@ -314,4 +320,3 @@ class Worker:
         pending.tell(events, error)
         for waiting in behind:
             waiting.tell((), NeverBegan())
-        return error
