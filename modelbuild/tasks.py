@@ -78,12 +78,13 @@ def task_build() -> Iterator[TaskDict]:
     if (manifest := _manifest()) is None:
         return
     for variant in abreast(manifest.variants(), _ABREAST):
+        folder = f"build/{place(variant)}"
         yield {
             "name": str(variant),
             "doc": f"build {variant}",
             "actions": [(_told, [_make, variant])],
             "task_dep": [f"source:{variant.model}"],
-            "targets": [f"build/{place(variant)}/{name}" for name in names(variant)],
+            "targets": [f"{folder}/{name}" for name in names(variant)],
             "uptodate": [(_is_built, [variant])],
             "clean": [(_clean, [variant])],
             **_COMMON,

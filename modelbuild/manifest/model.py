@@ -162,7 +162,7 @@ class Variant:
     precision: Precision
 
     def __str__(self) -> str:
-        return f"{self.model}@{self.target}:{self.precision}"
+        return f"{self.model}@{self.target.name}:{self.precision}"
 
 
 @dataclass(frozen=True, slots=True)

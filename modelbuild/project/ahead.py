@@ -60,7 +60,7 @@ class Ahead:
         self._expected = variants
 
     def reach(self, variant: Variant) -> None:
-        """It is asked for now, or never: nobody begins it any more."""
+        """It is asked for now: nobody begins it any more."""
         with self._lock:
             self._asked.add(variant)
 

@@ -200,7 +200,6 @@ class Checkout:
 
     def is_current(self, variant: Variant) -> bool:
         """Whether `make` would do nothing: `stale` without asking for reasons, which takes longer."""
-        self._ahead.reach(variant)
         return self._trouble(variant) is None
 
     def _trouble(self, variant: Variant) -> Trouble | None:

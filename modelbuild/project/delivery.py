@@ -31,7 +31,7 @@ class Delivery:
 
 def place(variant: Variant) -> str:
     """Where a variant is delivered, below ``build/``. As text: thousands are asked for where there is nothing to do."""
-    return f"{variant.model}/{variant.target}/{variant.precision}"
+    return f"{variant.model}/{variant.target.name}/{variant.precision}"
 
 
 def compiled_place(variant: Variant) -> str:
