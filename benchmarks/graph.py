@@ -193,13 +193,11 @@ def _median(measure: Callable[[], Cost], runs: int) -> Cost:
     return Cost(statistics.median(c.seconds for c in costs), max(c.megabytes for c in costs))
 
 
-def _bare(root: Path, tasks: int, runs: int) -> tuple[Cost, Cost]:
-    """The first run and a later run of doit with as many tasks that do nothing."""
+def _bare(root: Path, tasks: int, *arguments: str) -> Callable[[], Cost]:
+    """doit with as many tasks that do nothing; what it takes differs between the first run and later ones."""
     root.mkdir()
     (root / "dodo.py").write_text(BARE.format(tasks=tasks))
-    command = [sys.executable, "-m", "doit"]
-    first = _run(command, root, dict(os.environ))
-    return first, _median(lambda: _run(command, root, dict(os.environ)), runs)
+    return partial(_run, [sys.executable, "-m", "doit", *arguments], root, dict(os.environ))
 
 
 class Row(NamedTuple):
@@ -211,8 +209,11 @@ class Row(NamedTuple):
 def rows(root: Path, models: int, runs: int) -> Iterator[Row]:
     artifacts = models * ARTIFACTS_PER_MODEL
     tasks = artifacts + 2 * models + 3
-    bare_first, bare = _bare(root / "bare", tasks, runs)
-    yield Row(f"bare doit, {tasks:,} trivial tasks", "", f"first {bare_first.seconds:.2f} s, then {bare.seconds:.2f} s")
+    run_bare = _bare(root / "bare", tasks)
+    bare_first, bare = run_bare(), _median(run_bare, runs)
+    in_threads = _bare(root / "bare-threads", tasks, "-n", "2", "-P", "thread")()
+    said = f"first {bare_first.seconds:.2f} s, {in_threads.seconds:.2f} s with two threads; then {bare.seconds:.2f} s"
+    yield Row(f"bare doit, {tasks:,} trivial tasks", "", said)
 
     serial = Site(root / "serial", models)
     one = serial.doit()
