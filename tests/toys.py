@@ -95,6 +95,9 @@ def misbehave(inputs: Inputs, params: Params, out: Outputs) -> None:
             child.wait()
         case "sleep":
             time.sleep(params["seconds"])
+        case "await":
+            while not Path(params["file"]).exists():
+                time.sleep(0.01)
         case "grow":
             Path(params["file"]).write_text("other")
         case "stray":

@@ -340,7 +340,7 @@ class Checkout:
             if noted is not None and noted.question == digest.of_bytes(question):
                 return None
             return None if whole.read(self.store, question) else self._commission(variant, question)
-        except BuildError:  # whoever asks for it meets that, and says it
+        except Exception:  # whatever it is, whoever asks for it meets that, and says it
             return None
 
     def _begin(self, commissions: Sequence[Commission]) -> list[Pending]:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import toys
@@ -200,41 +201,50 @@ def asked(how: str, subject: str = "m", **params: object) -> Errand:
     return Errand((toys.trouble(how, subject, n=subject, **params),))
 
 
-@pytest.fixture
-def busy(pool: Pool, tmp_path: Path) -> Iterator[Future[Done]]:
-    """A worker that was quick so far, and is at something that takes a second."""
-    run(pool, asked("nothing", log=str(tmp_path / "log")))
-    with ThreadPoolExecutor(1) as threads:
-        yield threads.submit(run, pool, asked("sleep", seconds=1.0, log=str(tmp_path / "log")))
-
-
 def run(pool: Pool, errand: Errand, heard: list[Event] | None = None, begun: Pending | None = None) -> Done:
     return pool.run(errand, timeout=None, listener=(heard if heard is not None else []).append, begun=begun)
 
 
-def begun_behind(pool: Pool, *errands: Errand, timeout: float | None = None) -> list[Pending]:
-    for _ in range(500):
-        if found := pool.ahead(errands, timeout=timeout):
-            return found
-        time.sleep(0.01)
-    raise TimeoutError
+class Busy(NamedTuple):
+    """A worker that is at something until told to ``go``."""
+
+    asked: Future[Done]
+    go: Path
 
 
-@pytest.mark.usefixtures("busy")
-def test_what_waits_behind_something_is_done_by_the_same_worker_in_order(pool: Pool, tmp_path: Path) -> None:
-    log = str(tmp_path / "log")
-    errands = [asked("nothing", str(n), log=log) for n in range(3)]
-    pending = begun_behind(pool, *errands)
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return tmp_path / "log"
+
+
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long the little stages of a test take on a busy machine, there is time for more."""
+    monkeypatch.setattr("modelbuild.stages.pool._AHEAD", 600.0)
+
+
+@pytest.fixture
+def busy(pool: Pool, tmp_path: Path, log: Path, unhurried: None) -> Iterator[Busy]:
+    run(pool, asked("nothing", "quick", log=str(log)))
+    go = tmp_path / "go"
+    with ThreadPoolExecutor(1) as threads:
+        front = threads.submit(run, pool, asked("await", "front", file=str(go), log=str(log)))
+        assert wait_until(lambda: len(workers(log)) == 2)
+        yield Busy(front, go)
+        go.touch()
+
+
+def test_what_waits_behind_something_is_done_by_the_same_worker_in_order(pool: Pool, busy: Busy, log: Path) -> None:
+    errands = [asked("nothing", str(n), log=str(log)) for n in range(3)]
+    pending = pool.ahead(errands, timeout=None)
+    assert not any(begun.is_over for begun in pending)
+    busy.go.touch()
     heard: list[Event] = []
     for errand, begun in reversed([*zip(errands, pending, strict=True)]):
         assert run(pool, errand, heard, begun).answers.keys() == {"misbehave"}
-    assert [event.subject for event in heard if event.what == "made"] == [
-        "2",
-        "1",
-        "0",
-    ]  # by whoever asks, when they do
-    assert len(workers(tmp_path / "log")) == 5
-    assert len(set(workers(tmp_path / "log"))) == 1
+    assert [event.subject for event in heard if event.what == "made"] == ["2", "1", "0"]  # by who asks, as they do
+    assert len(workers(log)) == 5
+    assert len(set(workers(log))) == 1
 
 
 def test_nothing_is_begun_where_a_worker_would_have_to_be_started_for_it(pool: Pool) -> None:
@@ -243,96 +253,107 @@ def test_nothing_is_begun_where_a_worker_would_have_to_be_started_for_it(pool: P
     assert pool.ahead([asked("nothing")], timeout=None) == []
 
 
-def test_nothing_waits_behind_what_may_take_long(pool: Pool, tmp_path: Path) -> None:
+def test_nothing_waits_behind_what_may_take_long(pool: Pool, tmp_path: Path, log: Path, unhurried: None) -> None:
     with ThreadPoolExecutor(1) as threads:  # nobody knows yet how quick the worker is
-        first = threads.submit(run, pool, asked("sleep", seconds=0.5, log=str(tmp_path / "log")))
-        wait_for(tmp_path / "log")
+        first = threads.submit(run, pool, asked("await", file=str(tmp_path / "go"), log=str(log)))
+        wait_for(log)
         assert pool.ahead([asked("nothing")], timeout=None) == []
+        (tmp_path / "go").touch()
         first.result()
 
 
-def test_nothing_big_waits_behind_another(pool: Pool, busy: Future[Done], tmp_path: Path) -> None:
+@pytest.mark.usefixtures("busy")
+def test_nothing_big_waits_behind_another(pool: Pool, tmp_path: Path) -> None:
     model = tmp_path / "big.onnx"
     with model.open("wb") as file:
         file.truncate(100 << 20)
-    begun_behind(pool, asked("nothing"))
     assert pool.ahead([Errand((toys.artifact(model),))], timeout=None) == []
-    assert busy.result()
+    assert len(pool.ahead([asked("nothing")], timeout=None)) == 1
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_what_shares_its_beginnings_waits_behind_them(pool: Pool, model: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.onnx"
     other.write_text("other")
 
-    def errand(path: Path, what: str, seconds: float) -> Errand:
-        job = toys.trouble("sleep", f"{what} {path.name}", n=what, seconds=seconds, log=f"{tmp_path}/{path.name}.log")
-        return Errand((toys.artifact(path, f"{path.name}@{what}"), job))
+    def errand(path: Path, how: str, what: str) -> Errand:
+        said = {"file": str(tmp_path / what), "log": f"{tmp_path}/{path.name}.log"}
+        return Errand((toys.artifact(path, f"{path.name}@{what}"), toys.trouble(how, f"{what} {path.name}", **said)))
 
+    def at_both(what: str) -> list[Future[Done]]:
+        """Have both workers at something until there is a file of that name."""
+        asks = [threads.submit(run, pool, errand(path, "await", what)) for path in (model, other)]
+        assert wait_until(lambda: all(log.exists() and len(workers(log)) > len(before) for log in logs))
+        return asks
+
+    logs = [tmp_path / f"{path.name}.log" for path in (model, other)]
     with ThreadPoolExecutor(2) as threads:
-        for what, seconds in (("start", 0.5), ("be quick", 0.02)):
-            assert all([*threads.map(lambda path: run(pool, errand(path, what, seconds)), (model, other))])  # noqa: B023
-        first = [threads.submit(run, pool, errand(path, "first", 1.0)) for path in (model, other)]
-        logs = [tmp_path / f"{path.name}.log" for path in (model, other)]
-        assert wait_until(lambda: [len(workers(log)) for log in logs] == [3, 3])
-        likes = [errand(path, f"like {n}", 0) for n in range(2) for path in (other, model)]
-        pending = [begun_behind(pool, like)[0] for like in likes]
+        before: list[str] = []
+        first = at_both("start")  # nobody knows yet how quick they are
+        (tmp_path / "start").touch()
         assert all(done.result() for done in first)
+        before = workers(logs[0])
+        second = at_both("go")
+        likes = [errand(path, "nothing", f"like {n}") for n in range(2) for path in (other, model)]
+        pending = [begun for like in likes for begun in pool.ahead([like], timeout=None)]
+        (tmp_path / "go").touch()
+        assert all(done.result() for done in second)
         assert all(run(pool, like, begun=begun) for like, begun in zip(likes, pending, strict=True))
-    of_model, of_other = (workers(log)[2:] for log in logs)
+    of_model, of_other = (workers(log)[1:] for log in logs)
     assert (len(of_model), len(of_other)) == (3, 3)
     assert len(set(of_model)) == len(set(of_other)) == 1
     assert of_model[0] != of_other[0]
 
 
-def test_a_worker_that_dies_fails_what_it_was_at_and_nothing_behind(
-    pool: Pool, busy: Future[Done], tmp_path: Path
-) -> None:
-    log = str(tmp_path / "log")
-    errands = [asked("nothing", "before", log=log), asked("die", "bad", log=log), asked("nothing", "behind", log=log)]
-    before, bad, behind = begun_behind(pool, *errands)
+def test_a_worker_that_dies_fails_what_it_was_at_and_nothing_behind(pool: Pool, busy: Busy, log: Path) -> None:
+    errands = [asked(how, subject, log=str(log)) for how, subject in (
+        ("nothing", "before"), ("die", "bad"), ("nothing", "behind")
+    )]  # fmt: skip
+    before, bad, behind = pool.ahead(errands, timeout=None)
+    busy.go.touch()
     heard: list[Event] = []
     assert run(pool, errands[2], heard, behind).answers
     with pytest.raises(StageError, match="misbehave of bad: its worker was killed by SIGKILL"):
         run(pool, errands[1], heard, bad)
     assert run(pool, errands[0], heard, before).answers
-    assert busy.result()
+    assert busy.asked.result()
     assert [(event.what, event.subject) for event in heard if event.what != "run"] == [
         ("made", "behind"),
         ("failed", "bad"),
         ("made", "before"),
     ]
-    *first, behind_it = workers(tmp_path / "log")
+    *first, behind_it = workers(log)
     assert len(set(first)) == 1
     assert behind_it not in first
 
 
-@pytest.mark.usefixtures("busy")
-def test_too_slow_a_job_is_stopped_where_nobody_waits_for_it_yet(pool: Pool) -> None:
+def test_too_slow_a_job_is_stopped_where_nobody_waits_for_it_yet(pool: Pool, busy: Busy) -> None:
     errands = [asked("sleep", "slow", seconds=60), asked("nothing", "behind")]
-    slow, behind = begun_behind(pool, *errands, timeout=0.5)
+    slow, behind = pool.ahead(errands, timeout=0.5)
+    busy.go.touch()
     assert run(pool, errands[1], begun=behind).answers
     with pytest.raises(StageError, match=r"misbehave of slow: took longer than 0\.5 s"):
         run(pool, errands[0], begun=slow)
 
 
-def test_what_was_begun_ends_with_the_pool(pool: Pool, busy: Future[Done], tmp_path: Path) -> None:
+def test_what_was_begun_ends_with_the_pool(pool: Pool, busy: Busy, log: Path) -> None:
     errand = asked("nothing")
-    (pending,) = begun_behind(pool, errand)
+    (pending,) = pool.ahead([errand], timeout=None)
     pool.close()
     with pytest.raises(StageError, match="the build was stopped"):
-        busy.result()
+        busy.asked.result()
     with pytest.raises(StageError, match="the build was stopped"):
         run(pool, errand, begun=pending)
-    assert is_gone(int(workers(tmp_path / "log")[0]))
+    assert is_gone(int(workers(log)[0]))
 
 
-def test_no_more_workers_run_than_there_are_who_wait(pool: Pool, busy: Future[Done], tmp_path: Path) -> None:
-    log = str(tmp_path / "log")
-    errand = asked("sleep", "ahead", seconds=1.0, log=log)
-    begun_behind(pool, errand)
-    assert busy.result()
-    run(pool, asked("nothing", "asked", log=log))  # by the only one who is there: after what was begun for later
-    assert len(set(workers(tmp_path / "log"))) == 1
+def test_no_more_workers_run_than_there_are_who_wait(pool: Pool, busy: Busy, log: Path) -> None:
+    assert pool.ahead([asked("sleep", "ahead", seconds=1.0, log=str(log))], timeout=None)
+    busy.go.touch()
+    assert busy.asked.result()
+    run(pool, asked("nothing", "asked", log=str(log)))  # by the only one who is there: after what was begun for later
+    assert len(workers(log)) == 4
+    assert len(set(workers(log))) == 1
 
 
 def test_too_slow_a_job_is_stopped_with_all_it_started(build: Build, tmp_path: Path) -> None:
