@@ -69,7 +69,7 @@ def __getattr__(name: str) -> Any:
     }
 
 
-# ---- tasks ----
+# ---- tasks: doit takes them in the order of these lines, and sources as they are needed ----
 
 
 def task_build() -> Iterator[TaskDict]:

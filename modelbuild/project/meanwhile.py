@@ -20,7 +20,7 @@ class Meanwhile:
         self._left.append(work)
 
     def leave_for(self, seconds: float, work: Callable[[], object]) -> None:
-        """Not before so many have passed, always as many; and never, if all ends before that."""
+        """Not before so many have passed, the same number each time; never, if nobody waits any more by then."""
         self._later.append((time.monotonic() + seconds, work))
 
     def do(self) -> None:

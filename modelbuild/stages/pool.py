@@ -40,6 +40,7 @@ _GLANCE = 0.1
 _AHEAD = 0.1
 """Seconds of work that a worker has before it, at most: another may be idle by then."""
 _MOST_AHEAD = 8
+"""Errands before a worker, however quick it is: what is begun may be for nothing if the build stops."""
 _SMALL = 4 << 20
 """Bytes of the files of an errand that may wait behind another."""
 _OLD_NEWS = 1 << 20

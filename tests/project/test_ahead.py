@@ -155,6 +155,15 @@ def test_something_is_begun_before_it_is_asked_for(site: Site, variants: list[Va
     assert begun
 
 
+def make_afresh(site: Site, variants: Sequence[Variant]) -> None:
+    """In this process, one after the other, where nothing is known of what was made before."""
+    for name in ("build", "cache"):
+        (site.root / name).rename(site.root / f"first-{name}")
+    with Checkout.open(site.manifest) as checkout:
+        for variant in variants:
+            checkout.make(variant)
+
+
 def begin(checkout: Checkout, variants: Sequence[Variant], last: str) -> None:
     """Make what it takes until ``last`` is begun and nobody has asked for it."""
     checkout.expect(variants)
@@ -174,11 +183,7 @@ def test_what_was_begun_of_another_source_is_not_delivered(site: Site, variants:
         make_all(checkout, z.variants())
         delivered = site.contents("build/z")
         assert all(checkout.is_current(variant) for variant in z.variants())
-    for name in ("build", "cache"):
-        (site.root / name).rename(site.root / f"first-{name}")
-    with Checkout.open(site.manifest) as checkout:
-        for variant in z.variants():
-            checkout.make(variant)
+    make_afresh(site, z.variants())
     assert site.contents("build/z") == delivered
 
 
@@ -202,11 +207,7 @@ def test_a_source_that_changes_after_one_artifact_was_made_is_read_anew(site: Si
         checkout.sources.fetch(one)
         make_all(checkout, one.variants())
     delivered = site.contents("build")
-    for name in ("build", "cache"):
-        (site.root / name).rename(site.root / f"first-{name}")
-    with Checkout.open(site.manifest) as checkout:
-        for variant in one.variants():
-            checkout.make(variant)
+    make_afresh(site, one.variants())
     assert site.contents("build") == delivered
 
 
