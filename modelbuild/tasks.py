@@ -34,7 +34,10 @@ from modelbuild.project import MANIFEST, REPORTS, Checkout, abreast, names, plac
 from modelbuild.stages import Event
 from modelbuild.telling import Row, Screen
 
-gc.set_threshold(50_000)  # thousands of tasks, all in use to the end: visiting them takes a fifth of a run
+# Thousands of tasks, all in use to the end: visiting them takes a fifth of a run, and another at its very end, when
+# Python would look for cycles among all that is left. The process ends anyway.
+gc.set_threshold(50_000)
+atexit.register(gc.freeze)
 
 DOIT_CONFIG: dict[str, Any]
 """doit's settings. Made when it is asked for, because doit wants the folder of its database to be there."""
