@@ -263,6 +263,7 @@ class Reporter(ConsoleReporter):  # type: ignore[misc]
 
     def initialize(self, tasks: dict[str, Task], selected_tasks: list[str]) -> None:
         sys.excepthook = _without_traceback_of_interrupts
+        selected_tasks[:] = dict.fromkeys(_members_first(tasks, selected_tasks))  # before doit works through them
         if (manifest := _manifest()) is not None:
             _checkout().expect(_variants_of(manifest, tasks, selected_tasks))
 
@@ -298,6 +299,17 @@ class Reporter(ConsoleReporter):  # type: ignore[misc]
             raise InvalidDodoFile(f"{MANIFEST} is not in order, nothing of it is built: see above")
         if self._rows or self._failed or self._current:
             self.write(telling.table(self._rows, self._current, self._failed))
+
+
+def _members_first(tasks: dict[str, Task], selected: Iterable[str]) -> Iterator[str]:
+    """Each group of ours behind its members: from a group doit goes on to what all of them need, before any is made.
+
+    So the first model is made while the files of the last are still to be fetched.
+    """
+    for name in selected:
+        if tasks[name].has_subtask and _is_ours(tasks[name]):
+            yield from tasks[name].task_dep
+        yield name
 
 
 def _variants_of(manifest: Manifest, tasks: dict[str, Task], selected: Iterable[str]) -> Iterator[Variant]:

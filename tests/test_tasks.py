@@ -95,6 +95,16 @@ def test_two_at_once_build_the_same_bytes(site: Site, finished: Site, kind: str)
     assert "4 up to date" in site.doit().stdout
 
 
+@pytest.mark.parametrize("selected", [(), ("build",)])
+def test_models_are_made_while_others_are_still_to_be_fetched(site: Site, selected: tuple[str, ...]) -> None:
+    site.add("zero")
+    (site.root / "src" / "zero.onnx").unlink()
+    done = site.doit(*selected)
+    assert done.returncode == 1
+    assert "failed  zero  " in done.stdout
+    assert "4 made, 1 failed" in done.stdout
+
+
 def test_only_what_changed_is_built(built: Site) -> None:
     write_model(built.root / "src" / "two.onnx", scale=5.0)
     done = built.doit()
