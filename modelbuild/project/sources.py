@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from modelbuild.digest import Digest
-from modelbuild.errors import BuildError
+from modelbuild.errors import BuildError, SourceError
 from modelbuild.fetch import FetchedFile, discard_wheels, fetch, given_files
 from modelbuild.memo import Signature, is_settled, signature, signature_of
 from modelbuild.stages.names import EXTENSION, EXTENSION_CODE
@@ -60,7 +60,9 @@ class Sources:
 
     def fetch(self, model: Model, progress: Progress | None = None) -> tuple[FetchedFile, ...]:
         """All files of a model, its own first; looked at anew, fetched if need be, and noted."""
-        found = self._found[model.id] = self._look(model, self._offline, progress)
+        if not self._is_as_found(model):
+            self._found[model.id] = self._look(model, self._offline, progress)
+        found = self._found[model.id]
         self._note(model, found)
         return found
 
@@ -139,6 +141,15 @@ class Sources:
     def tidy(self) -> None:
         """Remove what only a run needs."""
         discard_wheels(self._into)
+
+    def _is_as_found(self, model: Model) -> bool:
+        """Whether the files of a model are those that were found before in this run, where they were found."""
+        try:
+            return model.id in self._found and all(
+                self._memo.of(file.path) == file.sha256 for file in self._found[model.id]
+            )
+        except SourceError:
+            return False
 
     def _look(self, model: Model, offline: bool, progress: Progress | None = None) -> tuple[FetchedFile, ...]:
         digest_of = self._memo.of
