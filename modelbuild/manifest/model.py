@@ -161,6 +161,9 @@ class Variant:
     target: Target
     precision: Precision
 
+    def __hash__(self) -> int:  # asked often; a target has much more to compare
+        return hash((self.model, self.target.name, self.precision))
+
     def __str__(self) -> str:
         return f"{self.model}@{self.target.name}:{self.precision}"
 
