@@ -93,7 +93,7 @@ class Builds:
             self._pool.prepare(errand)
         with self._opening:
             if self._in_pool is None:
-                for module in {module for job in errand.table for module in job.stage.code}:
+                for module in {module for stage in errand.stages for module in stage.code}:
                     self._code.of_module(module)
                 self._memo.keep()  # the workers find the digests of our code there, which take a second
                 self._in_pool = Build(self.store, self._memo, self._history, listener=self.hear, pool=self._pool)

@@ -18,7 +18,7 @@ from modelbuild.stages.errand import Done, Errand, Said, Step
 from modelbuild.stages.event import Event, Listener, What, unheard
 from modelbuild.stages.history import History
 from modelbuild.stages.inputs import Answered, Inputs
-from modelbuild.stages.job import FileInput, Job, Source, table_of
+from modelbuild.stages.job import FileInput, Job, Source, reach_of
 from modelbuild.stages.key import Code, Given, Key, key_of
 from modelbuild.stages.look import Look
 from modelbuild.stages.outputs import Outputs
@@ -234,7 +234,7 @@ class Build:
     def _steps(self, jobs: Iterable[Job], look: Look) -> Iterator[Step]:
         """What led to the answers of ``jobs``, and these; of each stage the first."""
         seen: set[str] = set()
-        for job in table_of(jobs):
+        for job in reach_of(jobs).jobs:
             key = self._resolve(job, look)
             record = self._answered(key, look) if key is not None else None
             if record is not None and job.stage.name not in seen:
@@ -262,8 +262,8 @@ class Build:
 
     def _resolve(self, job: Job, look: Look) -> Key | None:
         """The key of ``job`` as far as records tell: None when one before it has no answer yet."""
-        if job in look.keys:
-            return look.keys[job]
+        if (known := look.keys.get(job)) is not None:
+            return known
         results: dict[str, Given] = {}
         for role, source in _jobs(job.inputs):
             key = self._resolve(source, look)
@@ -274,16 +274,15 @@ class Build:
         return self._key(job, results, look)
 
     def _key(self, job: Job, results: Mapping[str, Given], look: Look) -> Key:
-        if job not in look.keys:
+        if (key := look.keys.get(job)) is None:
             files = {role: self._file(job, role, source, look).digest for role, source in _files(job.inputs)}
-            look.keys[job] = key_of(job, self._code, {**results, **files})
-        return look.keys[job]
+            key = look.keys[job] = key_of(job, self._code, {**results, **files})
+        return key
 
     def _file(self, job: Job, role: str, source: FileInput, look: Look) -> Fingerprint:
         try:
-            if source.path not in look.files:
-                look.files[source.path] = self._memo.fingerprint(source.path)
-            found = look.files[source.path]
+            if (found := look.files.get(source.path)) is None:
+                found = look.files[source.path] = self._memo.fingerprint(source.path)
             if source.sha256 not in (None, found.digest):
                 raise SourceError(f"{source.path}: changed since it was looked at; run again when it is complete")
         except SourceError as error:

@@ -49,7 +49,7 @@ class Diary:
         page, ended, _ = written.partition(_END_OF_PAGE)
         whole = page if ended else page[: page.rfind(b"\n") + 1]  # a line that a death cut short is none
         self._read += len(whole)
-        return [_DECODER.decode(line) for line in whole.splitlines()]
+        return _DECODER.decode_lines(whole)
 
     def turn_page(self) -> None:
         """Go on to the next, once this one is ended and read."""

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from modelbuild.digest import Digest
-from modelbuild.stages.job import Job, jobs_of, table_of
+from modelbuild.stages.job import FileInput, Job, Reach, jobs_of, reach_of
 from modelbuild.stages.reason import Reason, reason_of
+from modelbuild.stages.stage import Stage
 from modelbuild.store import Blob
 
 
@@ -42,43 +43,54 @@ class Errand:
         return (*self.jobs, *(shipment.job for shipment in self.shipments))
 
     @cached_property
-    def table(self) -> tuple[Job, ...]:
-        """All jobs and those before them, each once, behind those that it reads."""
-        return table_of(self.all_jobs)
+    def reach(self) -> Reach:
+        """All that leads to the answers."""
+        return reach_of(self.all_jobs)
 
     @cached_property
     def first(self) -> Job:
-        """The one that the table begins with."""
+        """The one that is done before all others."""
         job = self.all_jobs[0]
-        while (earlier := next(job.before, None)) is not None:
-            job = earlier
+        while before := job.before:
+            job = before[0]
         return job
 
     @cached_property
     def size(self) -> int:
         """The bytes of all files that are read."""
-        files = {path for job in self.table for path in job.files()}
-        return sum(path.stat().st_size for path in files if path.exists())
+        return sum(path.stat().st_size for path in {file.path for file in self.reach.files} if path.exists())
 
     def memory(self) -> int:
         """The bytes that any of it may need at once."""
-        return max(job.stage.memory(self.size) for job in self.table)
+        return max(stage.memory(self.size) for stage in self.stages)
+
+    @property
+    def stages(self) -> set[Stage]:
+        """All that may run."""
+        return {job.stage for job in self.reach.jobs}
 
 
 def plain_of(errands: Sequence[Errand]) -> dict[str, Any]:
-    """Together: what they share is said once."""
-    table = dict.fromkeys(job for errand in errands for job in errand.table)
-    numbers = {job: number for number, job in enumerate(table)}
+    """Together: what they share is said once. Numbers stand for jobs and files, as `jobs_of` has them."""
+    numbers: dict[int, int] = {}
+    files: dict[FileInput, int] = {}
+    jobs: dict[Job, int] = {}
+    for errand in errands:
+        for file in errand.reach.files:
+            numbers[id(file)] = ~files.setdefault(file, len(files))
+        for job in errand.reach.jobs:
+            numbers[id(job)] = jobs.setdefault(job, len(jobs))
     return {
-        "table": [job.plain(numbers) for job in table],
+        "files": [[str(file.path.absolute()), file.sha256] for file in files],
+        "jobs": [job.plain(numbers) for job in jobs],
         "errands": [
             {
-                "jobs": [numbers[job] for job in errand.jobs],
+                "jobs": [numbers[id(job)] for job in errand.jobs],
                 "shipments": [
-                    [numbers[shipment.job], dict(shipment.files), str(shipment.folder.absolute())]
+                    [numbers[id(shipment.job)], dict(shipment.files), str(shipment.folder.absolute())]
                     for shipment in errand.shipments
                 ],
-                "contents": {name: [numbers[job], output] for name, (job, output) in errand.contents.items()},
+                "contents": {name: [numbers[id(job)], output] for name, (job, output) in errand.contents.items()},
             }
             for errand in errands
         ],
@@ -87,11 +99,11 @@ def plain_of(errands: Sequence[Errand]) -> dict[str, Any]:
 
 def errands_of(plain: Mapping[str, Any]) -> list[Errand]:
     """The inverse of `plain_of`."""
-    jobs = jobs_of(plain["table"])
+    jobs = jobs_of([FileInput(Path(path), sha256) for path, sha256 in plain["files"]], plain["jobs"])
     return [
         Errand(
-            tuple(jobs[number] for number in said["jobs"]),
-            tuple(Shipment(jobs[number], files, Path(folder)) for number, files, folder in said["shipments"]),
+            tuple([jobs[number] for number in said["jobs"]]),
+            tuple([Shipment(jobs[number], files, Path(folder)) for number, files, folder in said["shipments"]]),
             {name: (jobs[number], output) for name, (number, output) in said["contents"].items()},
         )
         for said in plain["errands"]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from modelbuild.digest import Digest
 from modelbuild.stages.stage import Params, Stage, stage_at
@@ -45,61 +45,60 @@ class Job:
         return {**self.inputs, **self.aside}
 
     @property
-    def before(self) -> Iterator[Job]:
+    def before(self) -> list[Job]:
         """The jobs that this one reads."""
-        return (source for source in self.sources.values() if isinstance(source, Job))
+        return [source for source in self.sources.values() if isinstance(source, Job)]
 
-    def files(self) -> Iterator[Path]:
-        """The files from outside that this job reads itself."""
-        return (source.path for source in self.sources.values() if isinstance(source, FileInput))
-
-    def plain(self, numbers: Mapping[Job, int]) -> dict[str, Any]:
-        """``numbers`` stand for the jobs that this one reads."""
-
-        def said(sources: Mapping[str, Source]) -> dict[str, int | tuple[str, Digest | None]]:
-            return {
-                role: (str(source.path.absolute()), source.sha256) if isinstance(source, FileInput) else numbers[source]
-                for role, source in sources.items()
-            }
-
+    def plain(self, numbers: Mapping[int, int]) -> dict[str, Any]:
+        """``numbers`` stand for what this one reads, by its identity."""
         return {
             "stage": self.stage.address,
             "subject": self.subject,
             "params": dict(self.params),
-            "inputs": said(self.inputs),
-            "aside": said(self.aside),
+            "inputs": {role: numbers[id(source)] for role, source in self.inputs.items()},
+            "aside": {role: numbers[id(source)] for role, source in self.aside.items()},
         }
 
 
 Source: TypeAlias = Job | FileInput
 
 
-def table_of(jobs: Iterable[Job]) -> tuple[Job, ...]:
-    """``jobs`` and all before them, each once, behind those that it reads."""
-    found: dict[Job, None] = {}
+class Reach(NamedTuple):
+    """Some jobs and all before them, each behind those that it reads; and the files that they read.
 
-    def put(job: Job) -> None:
-        if job not in found:
-            for earlier in job.before:
-                put(earlier)
-            found[job] = None
+    Each object is there once, which is quicker to see than which of them are equal.
+    """
+
+    jobs: tuple[Job, ...]
+    files: tuple[FileInput, ...]
+
+
+def reach_of(jobs: Iterable[Job]) -> Reach:
+    found: dict[int, Source] = {}
+
+    def put(source: Source) -> None:
+        if isinstance(source, Job):
+            for earlier in source.sources.values():
+                if id(earlier) not in found:
+                    put(earlier)
+        found[id(source)] = source
 
     for job in jobs:
         put(job)
-    return tuple(found)
+    every = found.values()
+    return Reach(
+        tuple([source for source in every if isinstance(source, Job)]),
+        tuple([source for source in every if isinstance(source, FileInput)]),
+    )
 
 
-def jobs_of(table: Iterable[Mapping[str, Any]]) -> list[Job]:
-    """The jobs that `Job.plain` says, numbered as they come."""
+def jobs_of(files: Sequence[FileInput], said: Iterable[Mapping[str, Any]]) -> list[Job]:
+    """The jobs that `Job.plain` says: numbered as they come, and ``~0``, ``~1`` and so on are the ``files``."""
     jobs: list[Job] = []
-
-    def made(sources: Mapping[str, int | tuple[str, Digest | None]]) -> dict[str, Source]:
-        return {
-            role: jobs[source] if isinstance(source, int) else FileInput(Path(source[0]), source[1])
-            for role, source in sources.items()
-        }
-
-    for said in table:
-        inputs, aside = made(said["inputs"]), made(said["aside"])
-        jobs.append(Job(stage_at(said["stage"]), said["subject"], said["params"], inputs, aside))
+    for one in said:
+        inputs, aside = (
+            {role: jobs[number] if number >= 0 else files[~number] for role, number in one[kind].items()}
+            for kind in ("inputs", "aside")
+        )
+        jobs.append(Job(stage_at(one["stage"]), one["subject"], one["params"], inputs, aside))
     return jobs

@@ -168,7 +168,7 @@ class Pool:
         return pending
 
     def _new(self, errand: Errand) -> Worker:
-        process = Process(self._cache, self._store, sorted({job.stage.address for job in errand.table}))
+        process = Process(self._cache, self._store, sorted(stage.address for stage in errand.stages))
         worker = Worker(process, self._lock, on_idle=self._keep, on_death=self._bury)
         self._workers.append(worker)
         return worker

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import import_module
 from typing import Any, TypeAlias
 
@@ -58,6 +59,7 @@ def stage(
     return wrap
 
 
+@cache
 def stage_at(address: str) -> Stage:
     module, _, name = address.partition(":")
     found: object = getattr(import_module(module), name, None)

@@ -21,7 +21,7 @@ from modelbuild.stages import Build, Errand, Event, FileInput, Inputs, Job, Outp
 from modelbuild.stages import key as keys
 from modelbuild.stages.errand import done_of, errands_of, plain_of
 from modelbuild.stages.history import History
-from modelbuild.stages.job import jobs_of, table_of
+from modelbuild.stages.job import jobs_of
 from modelbuild.store import LocalStore, MemoryStore, Record
 
 
@@ -477,7 +477,6 @@ def test_errands_cross_processes(site: Site) -> None:
     asked = [errand(site), Errand((site.artifact(),))]
     crossing = json.loads(json.dumps(plain_of(asked)))
     assert errands_of(crossing) == asked
-    assert len(crossing["table"]) == len(asked[0].table)  # what they share crosses once
 
 
 def test_a_job_crosses_processes(site: Site) -> None:
@@ -489,9 +488,11 @@ def test_what_was_done_crosses_processes(site: Site) -> None:
     assert done_of(json.loads(json.dumps(done.plain()))) == done
 
 
-def test_what_two_jobs_share_crosses_once(site: Site) -> None:
-    one, other = site.artifact(), site.artifact(device="GPU")
-    assert [job.stage.name for job in table_of((one, other))] == ["load", "emit", "emit"]
+def test_what_two_errands_share_crosses_once(site: Site) -> None:
+    one, other = Errand((site.artifact(),)), Errand((site.artifact(device="GPU"),))
+    said = plain_of([one, other])
+    assert [job["stage"] for job in said["jobs"]] == [toys.load.address, toys.emit.address, toys.emit.address]
+    assert len(said["files"]) == 1
 
 
 def test_an_errand_lays_out_and_reads_what_it_is_asked_for(site: Site) -> None:
@@ -515,7 +516,7 @@ def test_a_stage_is_found_by_its_address() -> None:
 
 def test_what_is_no_stage_is_not_taken_for_one() -> None:
     with pytest.raises(Bug, match="not a stage"):
-        jobs_of([{"stage": "os:getpid", "subject": "m", "params": {}, "inputs": {}, "aside": {}}])
+        jobs_of([], [{"stage": "os:getpid", "subject": "m", "params": {}, "inputs": {}, "aside": {}}])
 
 
 CHILD = """
