@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 _MODELS = 8
 """Those that are looked at in one go."""
 
-_REFUSALS = 2
-"""After which nobody is asked any more: each worker has enough to do."""
-
 
 class Begun(NamedTuple):
     commission: Commission
@@ -43,14 +40,19 @@ class Ahead:
         self,
         prepare: Callable[[Variant], Commission | None],
         begin: Callable[[Sequence[Commission]], Sequence[Pending]],
+        has_room: Callable[[], bool],
     ) -> None:
-        """``prepare`` gives None for what is to wait until it is asked for, ``begin`` nothing if there is no room."""
+        """``prepare`` gives None for what is to wait until it is asked for.
+
+        ``begin`` gives nothing if there is no room for that, which ``has_room`` says of anything at all.
+        """
         self._prepare = prepare
         self._begin = begin
+        self._has_room = has_room
         self._expected: Iterable[Variant] = ()
         self._models: dict[str, list[Variant]] | None = None
         self._asked: set[Variant] = set()
-        self._prepared: dict[Variant, Commission | None] = {}
+        self._prepared: dict[str, list[tuple[Variant, Commission]]] = {}
         self._begun: dict[Variant, Begun] = {}
         self._lock = threading.Lock()
         self._filling = threading.Lock()
@@ -78,14 +80,12 @@ class Ahead:
             return
         try:
             models = self._waiting()
-            refusals = 0
             for model in list(islice(models, _MODELS)):
-                if self._try(models[model]):
-                    del models[model]
-                    continue
-                refusals += 1
-                if refusals == _REFUSALS:
+                if not self._has_room():
                     break
+                if self._try(model, models[model]):
+                    del models[model]
+                    del self._prepared[model]
         finally:
             self._filling.release()
 
@@ -97,20 +97,18 @@ class Ahead:
                 self._models.setdefault(variant.model, []).append(variant)
         return self._models
 
-    def _try(self, variants: Sequence[Variant]) -> bool:
-        """Begin what is left of those; False if there is no room for it."""
-        for variant in variants:
-            if variant not in self._asked and variant not in self._prepared:
-                self._prepared[variant] = self._prepare(variant)
+    def _try(self, model: str, variants: Sequence[Variant]) -> bool:
+        """Begin what is left of a model; False if there is no room for it."""
+        if model not in self._prepared:
+            unasked = [variant for variant in variants if variant not in self._asked]
+            prepared = [(variant, self._prepare(variant)) for variant in unasked]
+            self._prepared[model] = [(variant, one) for variant, one in prepared if one is not None]
         with self._lock:
-            left = {variant: self._prepared[variant] for variant in variants if variant not in self._asked}
-            asked = {variant: commission for variant, commission in left.items() if commission is not None}
-            if asked:
-                pending = self._begin([*asked.values()])
+            left = {variant: one for variant, one in self._prepared[model] if variant not in self._asked}
+            if left:
+                pending = self._begin([*left.values()])
                 if not pending:
                     return False
-                pairs = zip(asked.values(), pending, strict=True)
-                self._begun |= zip(asked, map(Begun._make, pairs), strict=True)
-        for variant in variants:
-            self._prepared.pop(variant, None)
+                for (variant, commission), one in zip(left.items(), pending, strict=True):
+                    self._begun[variant] = Begun(commission, one)
         return True

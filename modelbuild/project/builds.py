@@ -99,6 +99,10 @@ class Builds:
                 self._in_pool = Build(self.store, self._memo, self._history, listener=self.hear, pool=self._pool)
             return self._in_pool
 
+    def has_room(self) -> bool:
+        """Whether a worker may take something that nobody asks for yet."""
+        return self._pool is not None and self._pool.has_room()
+
     @contextmanager
     def hearing(self) -> Iterator[list[Event]]:
         """The events of this thread, which are those of what it asks for. They are also noted for later."""

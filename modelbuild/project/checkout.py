@@ -124,7 +124,7 @@ class Checkout:
         )
         further = Further(self._builds, self._questions)
         self.sources = Sources(manifest.root, self.cache, self._memo, ledger, further, offline=offline)
-        self._ahead = Ahead(self._prepare, self._begin)
+        self._ahead = Ahead(self._prepare, self._begin, self._builds.has_room)
         self._looks = Looks(_MODELS_AT_ONCE)
         self._looking = threading.Lock()
         self._young: dict[Variant, Stamp] = {}
@@ -290,14 +290,15 @@ class Checkout:
         """
         model = self.model(variant)
         self._ahead.reach(variant)
-        question = self._question(variant, self.sources.of(model))
+        sources = self.sources.of(model)
         begun = self._ahead.take(variant)
-        if begun is not None and begun.commission.question != question:  # its files changed since
+        if begun is not None and begun.commission.artifact.given.source != sources:  # they changed since
             begun.abandon()
             begun = None
         if begun is not None:
             made = self._make(begun.commission, begun.pending)
         else:
+            question = self._question(variant, sources)
             made = self._restore(variant, question) or self._make(self._commission(variant, question))
         self.sources.keep(model)
         return made

@@ -99,6 +99,12 @@ class Pool:
         with self._lock:
             self._idle.append(self._new(errand))
 
+    def has_room(self) -> bool:
+        """Whether `ahead` may find a worker for anything."""
+        self._begin_in_fork()
+        with self._lock:
+            return not self._turns.is_waited_for and any(worker.is_nearly_done() for worker in self._workers)
+
     def ahead(self, errands: Sequence[Errand], *, timeout: float | None) -> list[Pending]:
         """Have a busy worker fulfil ``errands`` next, for `run`s to come; none if they better wait for that.
 
@@ -231,11 +237,14 @@ class Worker:
     def length(self) -> int:
         return len(self._asked)
 
+    def is_nearly_done(self) -> bool:
+        """Whether it is busy, and soon will not be any more."""
+        count = len(self._asked)
+        return 0 < count < _MOST_AHEAD and count * self._pace < _AHEAD and self._process.diary.size < _OLD_NEWS
+
     def has_room(self, errand: Errand) -> bool:
         """Whether it may wait behind what the worker is at, and take no more memory than that."""
-        count = len(self._asked)
-        is_soon = 0 < count < _MOST_AHEAD and count * self._pace < _AHEAD and self._process.diary.size < _OLD_NEWS
-        return is_soon and errand.size <= _SMALL and errand.memory() <= self.need
+        return self.is_nearly_done() and errand.size <= _SMALL and errand.memory() <= self.need
 
     def kill(self) -> None:
         self._process.kill()

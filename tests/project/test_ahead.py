@@ -29,16 +29,20 @@ def site(tmp_path: Path, known_code: Path, monkeypatch: pytest.MonkeyPatch) -> S
 
 
 class Workers:
-    """Stands for a pool that takes so many groups of what it is given; a commission is the variant's name."""
+    """Stands for a pool that takes so many groups of what it is given; a commission is the variant's name.
 
-    def __init__(self, room: int, missing: Sequence[str] = ()) -> None:
+    What begins with one of ``unfit`` is taken by none of its workers.
+    """
+
+    def __init__(self, room: int, missing: Sequence[str] = (), unfit: Sequence[str] = ()) -> None:
         self.room = room
         self.missing = missing
+        self.unfit = unfit
         self.begun: list[list[str]] = []
         self.prepared: list[str] = []
 
     def ahead(self, variants: Sequence[Variant]) -> Ahead:
-        made = Ahead(self._prepare, self._begin)  # type: ignore[arg-type]
+        made = Ahead(self._prepare, self._begin, lambda: self.room > 0)  # type: ignore[arg-type]
         made.expect(iter(variants))
         return made
 
@@ -47,7 +51,7 @@ class Workers:
         return None if str(variant) in self.missing else str(variant)
 
     def _begin(self, commissions: Sequence[str]) -> list[str]:
-        if not self.room:
+        if commissions[0] in self.unfit:
             return []
         self.room -= 1
         self.begun.append([*commissions])
@@ -85,15 +89,21 @@ def test_nothing_is_begun_twice_or_after_it_was_asked_for(variants: list[Variant
 
 
 def test_what_found_no_room_is_tried_again_and_planned_once(variants: list[Variant]) -> None:
-    workers = Workers(0)
+    workers = Workers(1, unfit=["one@cpu:FP32"])
     ahead = workers.ahead(variants)
     ahead.fill()
-    ahead.fill()
-    assert workers.prepared == ["one@cpu:FP32", "one@cpu:FP16", "two@cpu:FP32", "two@cpu:FP16"]
+    assert workers.begun == [["two@cpu:FP32", "two@cpu:FP16"]]
     workers.room = 1
     ahead.reach(variants[0])
     ahead.fill()
-    assert workers.begun == [["one@cpu:FP16"]]
+    assert workers.begun[1:] == [["one@cpu:FP16"]]
+    assert workers.prepared == ["one@cpu:FP32", "one@cpu:FP16", "two@cpu:FP32", "two@cpu:FP16"]
+
+
+def test_nothing_is_planned_where_there_is_no_room_for_anything(variants: list[Variant]) -> None:
+    workers = Workers(0)
+    workers.ahead(variants).fill()
+    assert workers.prepared == []
 
 
 def test_what_is_to_wait_is_left_to_who_asks(variants: list[Variant]) -> None:
