@@ -24,7 +24,7 @@ _BOOT = """
 import os, sys
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads spin, and take time from the other workers
 sys.path[:] = {path!r}
-from modelbuild.stages.worker import main
+from modelbuild.stages.serve import main
 main({descriptor}, {diary}, {cache!r}, {store!r}, {stages!r})
 """
 _LAST_WORDS = 2_000

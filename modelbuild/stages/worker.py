@@ -1,102 +1,173 @@
-"""What a worker process of a pool does: one errand after the other, and not outlive whoever asked."""
+"""A worker, seen from where it was started: its process, what it was asked for, and what is heard of that."""
 
 from __future__ import annotations
 
-import gc
-import os
-import signal
-import socket
+import math
 import threading
 import time
-from pathlib import Path
-from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any
+from collections import deque
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
-from modelbuild.stages.build import Build
-from modelbuild.stages.channel import Channel, plain_error
-from modelbuild.stages.diary import Diary
-from modelbuild.stages.errand import Errand, errands_of
-from modelbuild.stages.look import Looks
-from modelbuild.stages.stage import stage_at
+from modelbuild.stages.errand import plain_of
+from modelbuild.stages.event import Event
+from modelbuild.stages.pending import NeverBegan, Pending, Reply
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
-_OBJECTS = 50_000
-"""Of a graph, nearly all are in use until the end of its stage: collecting earlier finds nothing."""
+    from modelbuild.stages.errand import Errand
+    from modelbuild.stages.process import Process
 
-_MODELS_AT_ONCE = 2
+_GLANCE = 0.1
+"""Seconds between two looks at what a worker does."""
 
-
-def main(descriptor: int, diary: int, cache: str, store: str, stages: Sequence[str]) -> None:
-    """Serve the socket ``descriptor`` until its other end is closed; leader of a process group of its own.
-
-    ``diary`` is the descriptor of a `Diary` for what happens meanwhile, ``stages`` are addresses of what will be asked.
-    """
-    _volunteer_for_the_oom_killer()
-    channel = Channel(socket.socket(fileno=descriptor))
-    inbox = Inbox(channel)
-    threading.Thread(target=inbox.listen, daemon=True).start()
-    for address in stages:
-        stage_at(address)
-    gc.freeze()  # what was imported is in use for ever
-    gc.set_threshold(_OBJECTS)
-    events = Diary(diary)
-    build = Build.open(Path(cache), Path(store), listener=events.write)
-    looks = Looks(_MODELS_AT_ONCE)
-    for message in inbox:
-        for reply in _replies(build, looks, message):
-            events.end_page()
-            inbox.is_done_with_one()
-            channel.send(reply)
+_AHEAD = 0.1
+"""Seconds of work that a worker has before it, at most: another may be idle by then."""
+_MOST_AHEAD = 8
+"""Errands before a worker, however quick it is: what is begun may be for nothing if the build stops."""
+_SMALL = 4 << 20
+"""Bytes of the files of an errand that may wait behind another."""
+_OLD_NEWS = 1 << 20
+"""Bytes of a diary that is begun anew, for which its worker has to be idle once."""
 
 
-def _replies(build: Build, looks: Looks, message: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    try:
-        errands = errands_of(message)
-    except Exception as error:  # a stage that cannot be imported here
-        yield from [{"error": plain_error(error), "seconds": 0.0}] * len(message["errands"])
-        return
-    for errand in errands:
-        yield _reply(build, looks, errand)
+class Worker:
+    """A process, what it was asked for, and a thread that watches it. All who ask hold ``lock``."""
 
+    def __init__(
+        self,
+        process: Process,
+        lock: threading.Lock,
+        *,
+        on_idle: Callable[[Worker], None],
+        on_death: Callable[[Worker], None],
+    ) -> None:
+        """Both are called with ``lock`` held."""
+        self.need = 0
+        self._process = process
+        self._changed = threading.Condition(lock)
+        self._on_idle = on_idle
+        self._on_death = on_death
+        self._asked: deque[Pending] = deque()
+        self._pace = math.inf
+        self._is_new = True
+        self._is_dismissed = False
+        self._watch = threading.Thread(target=self._serve, name=f"worker {process.pid}", daemon=True)
+        self._watch.start()
 
-def _reply(build: Build, looks: Looks, errand: Errand) -> dict[str, Any]:
-    started = time.perf_counter()
-    try:
-        look = looks.at(errand.first)  # artifacts of a model begin with the same job
-        said: dict[str, Any] = {"done": build.fulfil(errand, look=look).plain()}
-    except Exception as error:  # whatever it is, the other side raises it
-        said = {"error": plain_error(error)}
-    return {**said, "seconds": time.perf_counter() - started}
+    # ---- whoever asks ----
 
+    def ask(self, errands: Sequence[Errand], timeout: float | None, need: int | None = None) -> list[Pending]:
+        """``need`` in bytes is what it has while it is busy."""
+        if not self._asked:
+            self._process.diary.begin()
+        with suppress(ConnectionError):  # the watch sees that it is gone
+            self._process.send(plain_of(errands))
+        if need is not None:
+            self.need = need
+        pending = [Pending(errand, timeout, self.kill) for errand in errands]
+        self._asked.extend(pending)
+        self._changed.notify_all()
+        return pending
 
-class Inbox:
-    """What was asked and is not answered yet, heard by a thread of its own."""
+    def has_begun(self, errand: Errand) -> bool:
+        """Whether it has, or will have, the first of what ``errand`` asks for at hand."""
+        return any(pending.errand.first == errand.first for pending in self._asked)
 
-    def __init__(self, channel: Channel) -> None:
-        self._channel = channel
-        self._asked: SimpleQueue[dict[str, Any] | None] = SimpleQueue()
-        self._heard = 0
-        self._done = 0
+    def length(self) -> int:
+        return len(self._asked)
 
-    def listen(self) -> None:
-        while (message := self._channel.receive()) is not None:
-            self._heard += len(message["errands"])
-            self._asked.put(message)
-        if self._done < self._heard:  # nobody waits for the answers any more: stop at once, with all that was started
-            os.killpg(os.getpgrp(), signal.SIGKILL)
-        self._asked.put(None)
+    def is_nearly_done(self) -> bool:
+        """Whether it is busy, and soon will not be any more."""
+        count = len(self._asked)
+        return 0 < count < _MOST_AHEAD and count * self._pace < _AHEAD and self._process.diary.size < _OLD_NEWS
 
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        return iter(self._asked.get, None)
+    def has_room(self, errand: Errand) -> bool:
+        """Whether it may wait behind what the worker is at, and take no more memory than that."""
+        return self.is_nearly_done() and errand.size <= _SMALL and errand.memory() <= self.need
 
-    def is_done_with_one(self) -> None:
-        self._done += 1
+    def kill(self) -> None:
+        self._process.kill()
 
+    def dismiss(self) -> None:
+        self._is_dismissed = True
+        self._process.hang_up()
+        self._changed.notify_all()
 
-def _volunteer_for_the_oom_killer() -> None:
-    """If memory runs out, a failed job is better than a dead build."""
-    score = Path("/proc/self/oom_score_adj")
-    if os.access(score, os.W_OK):
-        score.write_text("500")
+    def join(self) -> None:
+        """Wait until all is given back."""
+        self._watch.join()
+
+    def leave_to_parent(self) -> None:
+        self._process.leave_to_parent()
+
+    # ---- its watch ----
+
+    def _serve(self) -> None:
+        try:
+            while (pending := self._next()) is not None and self._follow(pending):
+                pass
+        finally:
+            self._process.close()
+
+    def _next(self) -> Pending | None:
+        with self._changed:
+            while not self._asked:
+                if self._is_dismissed:
+                    self._on_death(self)
+                    return None
+                self._changed.wait()
+            return self._asked[0]
+
+    def _follow(self, pending: Pending) -> bool:
+        """Until its end, which is told to whoever asked. Whether the worker lives on."""
+        diary = self._process.diary
+        glance = _GLANCE if pending.timeout is None else min(_GLANCE, pending.timeout)
+        at: Event | None = None
+        deadline = math.inf
+        while True:
+            message, is_gone = self._process.sign(glance)
+            events = diary.news()
+            for event in events:
+                if event.what == "run":
+                    at = event
+                    deadline = time.monotonic() + (pending.timeout or math.inf)
+            if message is not None:
+                diary.turn_page()
+                self._pace = message["seconds"]
+                self._replied(pending, events, Reply(message))
+                return True
+            if is_gone:
+                self._lost(pending, events, at, None)
+                return False
+            if time.monotonic() > deadline:
+                self.kill()
+                self._lost(pending, events, at, f"took longer than {pending.timeout:g} s and was stopped")
+                return False
+            if events:
+                pending.tell(events)
+
+    def _replied(self, pending: Pending, events: list[Event], reply: Reply) -> None:
+        self._is_new = False
+        with self._changed:
+            self._asked.popleft()
+            if not self._asked:
+                self._on_idle(self)
+        pending.tell(events, reply)
+
+    def _lost(self, pending: Pending, events: list[Event], at: Event | None, how: str | None) -> None:
+        error: Exception = NeverBegan()
+        if at is not None:
+            how = how or self._process.end()
+            events.append(Event("failed", at.stage, at.subject, how, at.key))
+            error = self._process.obituary(f"{at.stage} of {at.subject}", how)
+        elif self._is_new:
+            error = self._process.obituary(f"{pending.errand.jobs[0]}: no worker can be started")
+        with self._changed:
+            self._on_death(self)
+            behind = [waiting for waiting in self._asked if waiting is not pending]
+            self._asked.clear()
+        pending.tell(events, error)
+        for waiting in behind:
+            waiting.tell((), NeverBegan())

@@ -51,7 +51,7 @@ class Running:
 
     def workers(self) -> list[int]:
         """The processes of its pool."""
-        return [pid for pid in _children(self.process.pid) if "modelbuild.stages.worker" in _command(pid)]
+        return [pid for pid in _children(self.process.pid) if "modelbuild.stages.serve" in _command(pid)]
 
 
 @contextmanager

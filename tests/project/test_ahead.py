@@ -21,7 +21,7 @@ from modelbuild.project.judging import Judges
 @pytest.fixture
 def site(tmp_path: Path, known_code: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
     monkeypatch.setattr(Judges, "can_prove", False)
-    monkeypatch.setattr("modelbuild.stages.pool._AHEAD", 600.0)  # however long it takes on a busy machine
+    monkeypatch.setattr("modelbuild.stages.worker._AHEAD", 600.0)  # however long it takes on a busy machine
     made = Site(tmp_path / "site", known_code)
     for number, name in enumerate(("x", "y", "z")):
         made.add(name, scale=3.0 + number)

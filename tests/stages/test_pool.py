@@ -220,7 +220,7 @@ def log(tmp_path: Path) -> Path:
 @pytest.fixture
 def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """However long the little stages of a test take on a busy machine, there is time for more."""
-    monkeypatch.setattr("modelbuild.stages.pool._AHEAD", 600.0)
+    monkeypatch.setattr("modelbuild.stages.worker._AHEAD", 600.0)
 
 
 @pytest.fixture
