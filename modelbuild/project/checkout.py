@@ -361,7 +361,7 @@ class Checkout:
         if artifact.export is None:
             taken = sum(stage.seconds for stage in said.artifact.stages)
             answer = Whole(keys, tuple(blobs.values()), entry, notes, taken)
-            self._meanwhile.leave(partial(whole.write, self.store, question, answer))
+            self._meanwhile.leave(variant, partial(whole.write, self.store, question, answer))
         compiled = commission.compiled(done)
         blobs |= {f"../{self.compiled_folder(variant).name}/{name}": blob for name, blob in compiled.items()}
         files = {name: Delivered.of(blob) for name, blob in blobs.items()}
@@ -423,7 +423,7 @@ class Checkout:
         self._stamps.write(variant, noted)
         self._touched.add(variant.model)
         self._young[variant] = noted
-        self._meanwhile.leave_for(_GROWN, partial(self._settle, variant))
+        self._meanwhile.leave_for(_GROWN, variant, partial(self._settle, variant))
 
     def _settle(self, variant: Variant) -> None:
         """Note how the files of an artifact look, once they are old enough to be known by that."""

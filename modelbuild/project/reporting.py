@@ -86,7 +86,7 @@ class Reporting:
         news.add(variant)
         if news.issuperset(model.variants()):
             news.clear()
-            self._meanwhile.leave(partial(self._prepare, model))
+            self._meanwhile.leave(model.id, partial(self._prepare, model))
         return digest.check_sum(entry)
 
     def reject(self, variant: Variant, measured: Measured) -> None:
