@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from onnx import TensorProto, helper
 from sites import Site
 
 from modelbuild import convert_model, save_model
-from modelbuild.errors import EnvironmentTrouble, UnsupportedModel, UsageError
+from modelbuild.cli import run
+from modelbuild.errors import EnvironmentTrouble, ExitCode, UnsupportedModel, UsageError
 from modelbuild.extensions import extended
 from modelbuild.project import Checkout
 from modelbuild.project.judging import Judges
@@ -85,6 +87,26 @@ def test_an_extension_counts_only_where_it_is_named(tmp_path: Path, extension: P
     convert_model(model, extensions=[extension])
     with pytest.raises(UnsupportedModel, match=r"acme\.Shift"):
         convert_model(model)
+
+
+def test_inspect_knows_what_an_extension_defines(
+    tmp_path: Path, extension: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = str(write(tmp_path / "m.onnx"))
+    assert run(["inspect", model]) == 0
+    assert "unsupported acme.Shift x2" in capsys.readouterr().out
+    assert run(["inspect", model, "--extensions", str(extension), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["unsupported"] == {}
+    assert said["converted"]["operators"] == {"Add": 1, "Fancy": 1}  # two additions before the example's own rule
+
+
+def test_inspect_takes_no_extension_for_an_ir(
+    tmp_path: Path, extension: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_model(convert_model(write(tmp_path / "m.onnx"), extensions=[extension]), tmp_path / "m.xml")
+    assert run(["inspect", str(tmp_path / "m.xml"), "--extensions", str(extension)]) == ExitCode.MANIFEST
+    assert "extensions are for models" in capsys.readouterr().err
 
 
 def test_an_extension_can_stand_for_an_operator_of_ours(tmp_path: Path) -> None:

@@ -21,12 +21,16 @@ if TYPE_CHECKING:
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--device", metavar="NAME", help="Say what of the model this device does not take: NPU, HETERO:GPU,CPU.")
 @click.option("--runtime", metavar="RELEASE", help="The oldest release of OpenVINO that has to read it: 2023.0.")
+@click.option("--extensions", metavar="FILE.py,…", help="Files with operations, handlers and rules of your own.")
 @json_option
-def inspect_command(file: Path, device: str | None, runtime: str | None, as_json: bool) -> None:
+def inspect_command(
+    *, file: Path, device: str | None, runtime: str | None, extensions: str | None, as_json: bool
+) -> None:
     """Say what FILE is, a source model or an IR: inputs, outputs, operators, sizes, what is not supported."""
     from modelbuild.report.describe import describe
 
-    described = describe(file, _target(device, runtime) if device or runtime else None)
+    target = _target(device, runtime) if device or runtime else None
+    described = describe(file, target, _extensions(extensions) if extensions else ())
     if as_json:
         import msgspec
 
@@ -43,6 +47,12 @@ def _target(device: str | None, runtime: str | None) -> Target:
         return Target.of("", device or "CPU", runtime=runtime)
     except ValueError as error:
         raise UsageError(str(error)) from None
+
+
+def _extensions(text: str) -> list[Path]:
+    from modelbuild.cli import optimizer
+
+    return [Path(name) for name in optimizer.extensions(text)]
 
 
 def _lines(described: Description) -> Iterator[str]:

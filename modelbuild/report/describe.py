@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
 from msgspec import Meta, Struct
 
 from modelbuild.errors import BuildError, UnsupportedModel, UsageError
+from modelbuild.extensions import extended
 from modelbuild.frontends.onnx import frontend
 from modelbuild.frontends.source import SourceGraph, SourceModel, SourceNode, SourceType, SourceValue
 from modelbuild.graph import Graph
 from modelbuild.ir import read as ir
 from modelbuild.passes.fit import SPELLINGS, refused
+from modelbuild.passes.further import Further, rules_of
 from modelbuild.passes.pipeline import optimize
 from modelbuild.report.counting import is_learned, summarize
 from modelbuild.report.summary import Natural, Port, Summary
@@ -85,24 +87,28 @@ Description: TypeAlias = SourceDescription | IrDescription
 _NO_LAYERS = ("Const", "Parameter", "Result")
 
 
-def describe(path: Path, target: Target | None = None) -> Description:
+def describe(path: Path, target: Target | None = None, extensions: Sequence[Path] = ()) -> Description:
     """What ``path`` is; ``SourceError`` where it is neither an IR (``….xml``) nor a model that can be read.
 
-    Of a model it is also said whether ``target`` takes it; ``UsageError`` for an IR, which is what it is.
+    Of a model it is also said whether ``target`` takes it, with what ``extensions`` define at work; ``UsageError`` for
+    an IR, which is what it is.
     """
     if path.suffix != ".xml":
-        return _describe_source(frontend.read(path), target)
+        with extended(extensions) as modules:
+            return _describe_source(frontend.read(path), target, rules_of(modules))
     if target is not None:
         raise UsageError(f"{path}: what a device takes is said of models, not of an IR")
+    if extensions:
+        raise UsageError(f"{path}: extensions are for models, an IR has been through them")
     return _describe_ir(path)
 
 
-def _describe_source(model: SourceModel, target: Target | None) -> SourceDescription:
+def _describe_source(model: SourceModel, target: Target | None, further: Further) -> SourceDescription:
     unsupported: dict[str, Unsupported] = {}
     trouble, converted, fitness = "", None, None
     try:
         graph = frontend.to_graph(model)
-        optimize(graph)
+        optimize(graph, further=further)
         converted = summarize(graph)
         fitness = None if target is None else _fitness(graph, target)
     except UnsupportedModel as error:
