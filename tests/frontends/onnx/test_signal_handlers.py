@@ -156,6 +156,24 @@ def test_an_axis_of_the_run_is_left_to_the_runtime(tmp_path: Path) -> None:
         translated(model("DFT", {**inputs, "x": numbers(2, 10, 3, 1)}, {}, opset=20, onesided=1), tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("shape", "attributes", "length"),
+    [
+        ((2, 0, 1), {}, None),
+        ((2, 0, 2), {"inverse": 1}, None),
+        ((2, 1, 2), {"inverse": 1, "onesided": 1}, None),
+        ((2, 8, 1), {}, 0),
+        ((2, 8, 1), {}, -3),
+    ],
+)
+def test_a_spectrum_of_no_samples_is_refused(
+    shape: tuple[int, ...], attributes: dict[str, Any], length: int | None, tmp_path: Path
+) -> None:
+    constants = {} if length is None else {"n": whole(length)}
+    with pytest.raises(SourceError, match=r"a spectrum of (0|-3) samples"):
+        translated(model("DFT", {"x": numbers(*shape)}, constants, opset=17, **attributes), tmp_path)
+
+
 def test_what_cancels_cancels() -> None:
     """Samples half a turn apart have exactly opposite weights."""
     matrix = spectrum_matrix(10, 10, parts=1)[:, 0].reshape(10, 10, 2)

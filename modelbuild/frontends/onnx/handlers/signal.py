@@ -166,6 +166,8 @@ def _dft(build: Build, x: Value, length: Value | None, axis: int, *, inverse: bo
         raise ValueError(f"one-sided, but its input is {x.fact}")
     own, half = shape[axis], inverse and onesided
     samples = _samples(length, 2 * (own - 1) if half else own)
+    if isinstance(samples, int) and samples < 1:
+        raise ValueError(f"a spectrum of {samples} samples: its input is {x.fact}")
     if not isinstance(samples, int) or not isinstance(own, int) or not _is_small(samples, onesided, parts == 2):
         return _dft_of_runtime(build, x, length, build.ints(axis), inverse=inverse, onesided=onesided)
     if half:
