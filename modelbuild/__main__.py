@@ -11,14 +11,14 @@ def main() -> None:
     # The threads that numpy has for products of matrices have nothing to do here, and spin for 40 ms a process.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from modelbuild.cli import run
+    from modelbuild.collector import end_uncollected
 
     arguments = sys.argv[1:]
     if arguments[:1] in (["convert"], ["mo"]):
         # The process ends with the one conversion that it is for: what cycles leave behind is never worth looking for.
         gc.disable()
     code = run(arguments)
-    # Python would look for cycles among all that is left, twice: as long as reading a model. The process ends anyway.
-    gc.freeze()
+    end_uncollected()  # searching takes as long as reading a model
     sys.exit(code)
 
 
