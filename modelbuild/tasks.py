@@ -28,16 +28,14 @@ from doit.reporter import ConsoleReporter
 from doit.task import Task
 
 from modelbuild import disk, telling
+from modelbuild.collector import end_uncollected
 from modelbuild.errors import BuildError, ManifestError
 from modelbuild.manifest import Manifest, Model, Variant, load
 from modelbuild.project import MANIFEST, REPORTS, Checkout, abreast, names, place
 from modelbuild.stages import Event
 from modelbuild.telling import Row, Screen
 
-# Thousands of tasks, all in use to the end: visiting them takes a fifth of a run, and another at its very end, when
-# Python would look for cycles among all that is left. The process ends anyway.
-gc.set_threshold(50_000)
-atexit.register(gc.freeze)
+gc.set_threshold(50_000)  # thousands of tasks, all in use to the end: visiting them takes a fifth of a run
 
 DOIT_CONFIG: dict[str, Any]
 """doit's settings. Made when it is asked for, because doit wants the folder of its database to be there."""
@@ -263,6 +261,7 @@ class Reporter(ConsoleReporter):  # type: ignore[misc]
 
     def initialize(self, tasks: dict[str, Task], selected_tasks: list[str]) -> None:
         sys.excepthook = _without_traceback_of_interrupts
+        atexit.register(end_uncollected)  # searching so many tasks for cycles takes another fifth
         selected_tasks[:] = dict.fromkeys(_members_first(tasks, selected_tasks))  # before doit works through them
         if (manifest := _manifest()) is not None:
             _checkout().expect(_variants_of(manifest, tasks, selected_tasks))
@@ -302,13 +301,22 @@ class Reporter(ConsoleReporter):  # type: ignore[misc]
 
 
 def _members_first(tasks: dict[str, Task], selected: Iterable[str]) -> Iterator[str]:
-    """Each group of ours behind its members: from a group doit goes on to what all of them need, before any is made.
+    """Each group of ours that is needed behind its members: from a group doit goes on to what all of them need.
 
     So the first model is made while the files of the last are still to be fetched.
     """
+    seen: set[str] = set()
     for name in selected:
-        if tasks[name].has_subtask and _is_ours(tasks[name]):
-            yield from tasks[name].task_dep
+        waiting = [name]
+        while waiting:
+            task = tasks[waiting.pop()]
+            if task.name in seen:
+                continue
+            seen.add(task.name)
+            if _is_ours(task) and task.has_subtask:
+                yield from task.task_dep
+            elif task.subtask_of is None or not _is_ours(task):  # those of ours need sources only
+                waiting += task.task_dep
         yield name
 
 

@@ -95,10 +95,12 @@ def test_two_at_once_build_the_same_bytes(site: Site, finished: Site, kind: str)
     assert "4 up to date" in site.doit().stdout
 
 
-@pytest.mark.parametrize("selected", [(), ("build",)])
+@pytest.mark.parametrize("selected", [(), ("build",), ("report",), ("mine",)])
 def test_models_are_made_while_others_are_still_to_be_fetched(site: Site, selected: tuple[str, ...]) -> None:
     site.add("zero")
     (site.root / "src" / "zero.onnx").unlink()
+    with (site.root / "dodo.py").open("a") as dodo:
+        dodo.write("\n\ndef task_mine():\n    return {'actions': None, 'task_dep': ['build']}\n")
     done = site.doit(*selected)
     assert done.returncode == 1
     assert "failed  zero  " in done.stdout
@@ -190,3 +192,27 @@ def test_a_copied_dodo_needs_no_more_than_the_package(site: Site) -> None:
     shutil.copy(dodo, site.root / "dodo.py")
     assert len(dodo.read_text().splitlines()) == 3
     assert site.doit("build:one@cpu:FP32").returncode == 0
+
+
+_LOG = """
+
+class Log:
+    def __init__(self):
+        self.file = open("log.txt", "w")
+        self.say = self.write  # a cycle
+
+    def write(self):
+        self.file.write("said")
+
+
+def task_log():
+    return {"actions": [Log().say]}
+"""
+
+
+def test_what_others_left_unwritten_is_written(site: Site) -> None:
+    with (site.root / "dodo.py").open("a") as dodo:
+        dodo.write(_LOG)
+    done = site.doit("log")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (site.root / "log.txt").read_text() == "said"
