@@ -85,12 +85,12 @@ def plain_of(errands: Sequence[Errand]) -> dict[str, Any]:
         "jobs": [job.plain(numbers) for job in jobs],
         "errands": [
             {
-                "jobs": [numbers[id(job)] for job in errand.jobs],
+                "jobs": [jobs[job] for job in errand.jobs],
                 "shipments": [
-                    [numbers[id(shipment.job)], dict(shipment.files), str(shipment.folder.absolute())]
+                    [jobs[shipment.job], dict(shipment.files), str(shipment.folder.absolute())]
                     for shipment in errand.shipments
                 ],
-                "contents": {name: [numbers[id(job)], output] for name, (job, output) in errand.contents.items()},
+                "contents": {name: [jobs[job], output] for name, (job, output) in errand.contents.items()},
             }
             for errand in errands
         ],

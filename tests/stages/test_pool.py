@@ -248,9 +248,31 @@ def test_what_waits_behind_something_is_done_by_the_same_worker_in_order(pool: P
 
 
 def test_nothing_is_begun_where_a_worker_would_have_to_be_started_for_it(pool: Pool) -> None:
+    assert not pool.has_room()
     assert pool.ahead([asked("nothing")], timeout=None) == []
     run(pool, asked("nothing"))
+    assert not pool.has_room()
     assert pool.ahead([asked("nothing")], timeout=None) == []
+
+
+def test_there_is_room_until_a_worker_has_enough(pool: Pool, busy: Busy, log: Path) -> None:
+    assert pool.has_room()
+    errands = [asked("nothing", str(n), log=str(log)) for n in range(7)]
+    assert len(pool.ahead(errands, timeout=None)) == 7
+    assert not pool.has_room()
+    assert pool.ahead([asked("nothing")], timeout=None) == []
+
+
+def test_there_is_no_room_where_somebody_waits_for_a_place(tmp_path: Path, log: Path, unhurried: None) -> None:
+    with Pool(1, tmp_path / "cache") as pool, ThreadPoolExecutor(2) as threads:
+        run(pool, asked("nothing", "quick", log=str(log)))
+        first = threads.submit(run, pool, asked("await", file=str(tmp_path / "go"), log=str(log)))
+        assert wait_until(pool.has_room)
+        second = threads.submit(run, pool, asked("nothing", "behind"))
+        assert wait_until(lambda: not pool.has_room())
+        (tmp_path / "go").touch()
+        first.result()
+        second.result()
 
 
 def test_nothing_waits_behind_what_may_take_long(pool: Pool, tmp_path: Path, log: Path, unhurried: None) -> None:
