@@ -20,6 +20,10 @@ _MODELS = 8
 """Those that are looked at in one go."""
 
 
+class NotYet(Exception):
+    """What it is made of is still to be fetched."""
+
+
 class Begun(NamedTuple):
     commission: Commission
     pending: Pending
@@ -42,7 +46,7 @@ class Ahead:
         begin: Callable[[Sequence[Commission]], Sequence[Pending]],
         has_room: Callable[[], bool],
     ) -> None:
-        """``prepare`` gives None for what is to wait until it is asked for.
+        """``prepare`` gives None for what is to wait until it is asked for; it may raise NotYet.
 
         ``begin`` gives nothing if there is no room for that, which ``has_room`` says of anything at all.
         """
@@ -83,7 +87,11 @@ class Ahead:
             for model in list(islice(models, _MODELS)):
                 if not self._has_room():
                     break
-                if self._try(model, models[model]):
+                try:
+                    is_done = self._try(model, models[model])
+                except NotYet:  # nor will there be what comes behind it
+                    break
+                if is_done:
                     del models[model]
                     del self._prepared[model]
         finally:

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from modelbuild import digest
-from modelbuild.errors import BuildError, CheckFailed
+from modelbuild.errors import BuildError, CheckFailed, EnvironmentTrouble
 from modelbuild.memo import SETTLING, Memo
 from modelbuild.project import delivery, stamp, whole
-from modelbuild.project.ahead import Ahead
+from modelbuild.project.ahead import Ahead, NotYet
 from modelbuild.project.builds import NO_LIMIT, Builds
 from modelbuild.project.commission import Commission
 from modelbuild.project.further import Further
@@ -36,10 +36,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from modelbuild.digest import Digest
-    from modelbuild.fetch import FetchedFile
     from modelbuild.manifest import Manifest, Model, Variant
     from modelbuild.plan import Artifact
     from modelbuild.project.delivery import Delivery
+    from modelbuild.project.sources import Given
     from modelbuild.stages import Done, Forecast, Listener
     from modelbuild.stages.pending import Pending
 
@@ -213,7 +213,7 @@ class Checkout:
 
     def forecasts(self, variant: Variant) -> list[Forecast]:
         """What `make` would run and why, inputs first. Runs nothing; raises where sources would have to be fetched."""
-        artifact = self._plan(variant, self.sources.here(self.model(variant)))
+        artifact = self._plan(variant, self._here(variant))
         found = [one for job in self.judges.jobs(artifact) for one in self._builds.here.forecast(job).would_run()]
         return list({forecast.job.stage.name: forecast for forecast in found}.values())
 
@@ -230,7 +230,7 @@ class Checkout:
         if noted is not None and self.is_current(variant):
             return found
         try:
-            artifact = self._plan(variant, self.sources.here(model))
+            artifact = self._plan(variant, self._here(variant))
         except BuildError:  # without its sources its new keys are unknown; what was delivered is all that is known
             return found
         forecasts = [self._builds.here.forecast(job) for job in self.judges.jobs(artifact)]
@@ -238,7 +238,7 @@ class Checkout:
 
     def forecast(self, variant: Variant) -> Forecast:
         """Of what is delivered: its key, and what goes before it."""
-        return self._builds.here.forecast(self._plan(variant, self.sources.here(self.model(variant))).package)
+        return self._builds.here.forecast(self._plan(variant, self._here(variant)).package)
 
     def traces(self, variant: Variant) -> Iterator[tuple[str, str]]:
         """What the rules did or why they did not, for each stage that has rules. Converts the model if need be."""
@@ -249,11 +249,11 @@ class Checkout:
     def _change(self, noted: Stamp, variant: Variant) -> Trouble | None:
         """Nothing is planned unless something is other than it was; and then the keys may still be the same."""
         try:
-            sources = self.sources.here(self.model(variant))
-            question = self._question(variant, sources)
+            given = self._here(variant)
+            question = self._question(variant, given)
             if digest.of_bytes(question) == noted.question:
                 return None
-            keys = {job: self._builds.here.key(job) for job in self.judges.jobs(self._plan(variant, sources))}
+            keys = {job: self._builds.here.key(job) for job in self.judges.jobs(self._plan(variant, given))}
         except BuildError as error:
             return Trouble(str(error))
         if not all(keys.values()):
@@ -263,11 +263,17 @@ class Checkout:
         self._note(variant, question, noted.keys, noted.files, noted.entry)
         return None
 
-    def _question(self, variant: Variant, sources: Sequence[FetchedFile]) -> bytes:
+    def _here(self, variant: Variant) -> Given:
+        """Raises where something would have to be fetched."""
         model = self.model(variant)
-        examples = (*self.sources.reference(model), *self.sources.calibration(model))
-        files = (*sources, *examples, *self.sources.extensions(model).values())
-        return self._questions.of_artifact(variant, files, proved=self.judges.can_prove)
+        return self.sources.given(model, self.sources.here(model))
+
+    def _fetched(self, variant: Variant) -> Given:
+        model = self.model(variant)
+        return self.sources.given(model, self.sources.of(model))
+
+    def _question(self, variant: Variant, given: Given) -> bytes:
+        return self._questions.of_artifact(variant, given.every, proved=self.judges.can_prove)
 
     # ---- making ----
 
@@ -280,7 +286,7 @@ class Checkout:
 
     def artifact(self, variant: Variant) -> Artifact:
         """The jobs of a variant; its sources are fetched for that."""
-        return self._plan(variant, self.sources.of(self.model(variant)))
+        return self._plan(variant, self._fetched(variant))
 
     def make(self, variant: Variant) -> Made:
         """Build, prove and deliver a variant, as far as it is not there; what is delivered appears as a whole.
@@ -288,23 +294,23 @@ class Checkout:
         An artifact that is proved wrong, or exceeds a limit of the manifest, is not delivered; what lay there before
         stays.
         """
-        model = self.model(variant)
         self._ahead.reach(variant)
-        sources = self.sources.of(model)
+        given = self._fetched(variant)
         begun = self._ahead.take(variant)
-        if begun is not None and begun.commission.artifact.given.source != sources:  # they changed since
+        if begun is not None and not begun.commission.is_of(given):  # they changed since
             begun.abandon()
             begun = None
         if begun is not None:
             made = self._make(begun.commission, begun.pending)
         else:
-            question = self._question(variant, sources)
-            made = self._restore(variant, question) or self._make(self._commission(variant, question))
-        self.sources.keep(model)
+            question = self._question(variant, given)
+            made = self._restore(variant, question) or self._make(self._commission(variant, question, given))
+        self.sources.keep(self.model(variant))
         return made
 
-    def _commission(self, variant: Variant, question: bytes) -> Commission:
-        artifact = self._plan(variant, self.sources.of(self.model(variant)))
+    def _commission(self, variant: Variant, question: bytes, given: Given) -> Commission:
+        """``question`` is that of ``given``: what is made of these files answers it, whatever becomes of them."""
+        artifact = self._plan(variant, given)
         self.judges.refuse_what_cannot_be_answered(artifact)
         asked = self.judges.before_delivery(artifact)
         folders = {"folder": self.folder(variant), "compiled_folder": self.compiled_folder(variant)}
@@ -336,11 +342,14 @@ class Checkout:
     def _prepare(self, variant: Variant) -> Commission | None:
         """What to ask for before `make` is; None where that has little to do, or will fail."""
         try:
-            question = self._question(variant, self.sources.here(self.model(variant)))
+            given = self._here(variant)
+            question = self._question(variant, given)
             noted = self._stamps.of(variant)
             if noted is not None and noted.question == digest.of_bytes(question):
                 return None
-            return None if whole.read(self.store, question) else self._commission(variant, question)
+            return None if whole.read(self.store, question) else self._commission(variant, question, given)
+        except EnvironmentTrouble as trouble:
+            raise NotYet from trouble
         except Exception:  # whatever it is, whoever asks for it meets that, and says it
             return None
 
@@ -399,17 +408,10 @@ class Checkout:
         with self._looking:
             return self._looks.at(commission.errand.first)
 
-    def _plan(self, variant: Variant, sources: Sequence[FetchedFile]) -> Artifact:
+    def _plan(self, variant: Variant, given: Given) -> Artifact:
         from modelbuild import plan
 
-        model = self.model(variant)
-        files = plan.Files(
-            tuple(sources),
-            self.sources.reference(model),
-            self.sources.calibration(model),
-            self.sources.extensions(model),
-        )
-        return plan.Artifact(model, variant, files)
+        return plan.Artifact(self.model(variant), variant, plan.Files(*given))
 
     def _note(
         self,

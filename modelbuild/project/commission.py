@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from modelbuild.plan import Artifact
     from modelbuild.project.entries import Entry, Measured
+    from modelbuild.project.sources import Given
     from modelbuild.stages import Done, Job
     from modelbuild.store import Blob
 
@@ -46,6 +47,11 @@ class Commission:
     def measuring(self) -> Errand:
         """What tells how good an artifact is that is not delivered."""
         return Errand((self.artifact.emit, *(job for job, _ in self._measurements.values())), (), self._measurements)
+
+    def is_of(self, given: Given) -> bool:
+        """Whether these are the files that it speaks of."""
+        files = self.artifact.given
+        return (files.source, files.reference, files.calibration, files.extensions) == given
 
     def rejected(self, done: Done) -> Measured:
         """Of what ``measuring`` gave."""

@@ -31,7 +31,7 @@ class Further:
 
     def of(self, own: FetchedFile) -> list[str]:
         """All names, its own first, relative to its folder. Leaves no trace."""
-        noted = self._learnt.get(own.sha256) or shared.read(self._builds.store, self._questions.of_file(own.sha256))
+        noted = shared.read(self._builds.store, self._questions.of_file(own.sha256))
         if noted is not None and (names := _names(noted.note)) is not None:
             return [own.name, *names]
         from modelbuild.frontends.load import read_source

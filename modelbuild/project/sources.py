@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from modelbuild.digest import Digest
-from modelbuild.errors import BuildError, SourceError
+from modelbuild.errors import BuildError
 from modelbuild.fetch import FetchedFile, discard_wheels, fetch, given_files
 from modelbuild.memo import Signature, is_settled, signature, signature_of
 from modelbuild.stages.names import EXTENSION, EXTENSION_CODE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from modelbuild.fetch import Progress
     from modelbuild.manifest import Model
@@ -44,6 +44,19 @@ class _Note(msgspec.Struct, frozen=True):
 _DECODER = msgspec.json.Decoder(_Note)
 
 
+class Given(NamedTuple):
+    """All files that an artifact is made of and judged by; ``extensions`` by role."""
+
+    source: tuple[FetchedFile, ...]
+    reference: tuple[FetchedFile, ...]
+    calibration: tuple[FetchedFile, ...]
+    extensions: Mapping[str, FetchedFile]
+
+    @property
+    def every(self) -> tuple[FetchedFile, ...]:
+        return (*self.source, *self.reference, *self.calibration, *self.extensions.values())
+
+
 class Sources:
     """What is found is kept for as long as this object lives: two questions in one run get one answer."""
 
@@ -59,7 +72,10 @@ class Sources:
         self._fetching = threading.Lock()
 
     def fetch(self, model: Model, progress: Progress | None = None) -> tuple[FetchedFile, ...]:
-        """All files of a model, its own first; looked at anew, fetched if need be, and noted."""
+        """All files of a model, its own first; noted, and fetched if need be.
+
+        Looked at anew, unless they hold what they held when they were found before in this run.
+        """
         if not self._is_as_found(model):
             self._found[model.id] = self._look(model, self._offline, progress)
         found = self._found[model.id]
@@ -73,9 +89,10 @@ class Sources:
 
     def here(self, model: Model) -> tuple[FetchedFile, ...]:
         """All files of a model; raises if one would have to be fetched."""
-        if model.id not in self._found:
-            self._found[model.id] = self._as_noted(model) or self._look(model, offline=True)
-        return self._found[model.id]
+        found = self._found.get(model.id)
+        if found is None:  # `fetch` may be quicker, and knows better
+            found = self._found.setdefault(model.id, self._as_noted(model) or self._look(model, offline=True))
+        return found
 
     def key(self, model: Model) -> Digest | None:
         """Under which the store may say what files belong to a model, as far as it was fetched."""
@@ -91,6 +108,10 @@ class Sources:
             ]
         except BuildError:  # whoever fetches will meet it and say it; here it means that there is something to do
             return False
+
+    def given(self, model: Model, source: tuple[FetchedFile, ...]) -> Given:
+        """With what belongs to a model's own files, found as `here` or `of` found them."""
+        return Given(source, self.reference(model), self.calibration(model), self.extensions(model))
 
     def reference(self, model: Model) -> tuple[FetchedFile, ...]:
         """What an artifact is held against its source on; nothing where the manifest names nothing."""
@@ -148,7 +169,7 @@ class Sources:
             return model.id in self._found and all(
                 self._memo.of(file.path) == file.sha256 for file in self._found[model.id]
             )
-        except SourceError:
+        except (BuildError, OSError):  # whoever looks anew meets it and says it
             return False
 
     def _look(self, model: Model, offline: bool, progress: Progress | None = None) -> tuple[FetchedFile, ...]:

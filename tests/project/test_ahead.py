@@ -14,8 +14,9 @@ from sites import Site, write_model
 from modelbuild.errors import BuildError
 from modelbuild.manifest import Variant
 from modelbuild.project import Checkout, abreast
-from modelbuild.project.ahead import Ahead
+from modelbuild.project.ahead import Ahead, NotYet
 from modelbuild.project.judging import Judges
+from modelbuild.project.sources import Given
 
 
 @pytest.fixture
@@ -29,15 +30,18 @@ def site(tmp_path: Path, known_code: Path, monkeypatch: pytest.MonkeyPatch) -> S
 
 
 class Workers:
-    """Stands for a pool that takes so many groups of what it is given; a commission is the variant's name.
+    """Stands for a pool that has room for so many groups; a commission is the variant's name.
 
-    What begins with one of ``unfit`` is taken by none of its workers.
+    What begins with one of ``unfit`` is taken by none of its workers; the files of models in ``remote`` are not here.
     """
 
-    def __init__(self, room: int, missing: Sequence[str] = (), unfit: Sequence[str] = ()) -> None:
+    def __init__(
+        self, room: int, missing: Sequence[str] = (), unfit: Sequence[str] = (), remote: Sequence[str] = ()
+    ) -> None:
         self.room = room
         self.missing = missing
         self.unfit = unfit
+        self.remote = list(remote)
         self.begun: list[list[str]] = []
         self.prepared: list[str] = []
 
@@ -47,6 +51,8 @@ class Workers:
         return made
 
     def _prepare(self, variant: Variant) -> str | None:
+        if variant.model in self.remote:
+            raise NotYet
         self.prepared.append(str(variant))
         return None if str(variant) in self.missing else str(variant)
 
@@ -111,6 +117,20 @@ def test_what_is_to_wait_is_left_to_who_asks(variants: list[Variant]) -> None:
     workers.ahead(variants).fill()
     assert workers.begun[0] == ["one@cpu:FP16"]
     assert "two@cpu:FP16" not in {name for names in workers.begun for name in names}
+
+
+def test_what_is_still_to_be_fetched_is_tried_again(variants: list[Variant]) -> None:
+    workers = Workers(100, remote=["one", "two"])
+    ahead = workers.ahead(variants)
+    ahead.fill()
+    assert workers.begun == []
+    workers.remote.remove("one")
+    ahead.fill()
+    assert workers.begun == [["one@cpu:FP32", "one@cpu:FP16"]]
+    workers.remote.clear()
+    ahead.fill()
+    assert workers.begun[1] == ["two@cpu:FP32", "two@cpu:FP16"]
+    assert ahead._prepared == {}
 
 
 def test_nothing_expected_is_nothing_begun() -> None:
@@ -193,6 +213,37 @@ def test_what_was_begun_of_another_source_is_not_delivered(site: Site, variants:
         make_all(checkout, z.variants())
         delivered = site.contents("build/z")
         assert all(checkout.is_current(variant) for variant in z.variants())
+    make_afresh(site, z.variants())
+    assert site.contents("build/z") == delivered
+
+
+def test_a_source_that_changes_while_it_is_prepared_answers_no_other_question(
+    site: Site, variants: list[Variant]
+) -> None:
+    """Somebody fetches it anew between the question and what is planned for it."""
+    path = site.root / "src" / "z.onnx"
+    first = path.read_bytes()
+    with Checkout.open(site.manifest, workers=2) as checkout:
+        z = checkout.manifest.models["z"]
+        ask, asked = checkout._question, list[str]()
+
+        def change(variant: Variant, given: Given) -> bytes:
+            question = ask(variant, given)
+            if variant.model == "z" and not asked:
+                asked.append(str(variant))
+                write_model(path, scale=30.0)
+                checkout.sources.fetch(z)
+            return question
+
+        checkout._question = change  # type: ignore[method-assign]
+        begin(checkout, variants, "z@cpu:FP16")
+        make_all(checkout, z.variants())
+    assert asked
+    path.write_bytes(first)
+    with Checkout.open(site.manifest) as checkout:
+        for variant in z.variants():
+            checkout.make(variant)
+    delivered = site.contents("build/z")
     make_afresh(site, z.variants())
     assert site.contents("build/z") == delivered
 

@@ -122,10 +122,11 @@ def test_other_reference_inputs_make_what_was_proved_stale(site: Site, monkeypat
     site.write()
     make(site)
     with Checkout.open(site.manifest) as checkout:
-        before = checkout._question(checkout.manifest.variants()[0], ())
+        variant = checkout.manifest.variants()[0]
+        before = checkout._question(variant, checkout._here(variant))
     np.save(site.root / "inputs.npy", np.zeros((1, 8), np.float32))
     with Checkout.open(site.manifest) as checkout:
-        assert checkout._question(checkout.manifest.variants()[0], ()) != before
+        assert checkout._question(variant, checkout._here(variant)) != before
 
 
 def test_reference_inputs_that_are_not_there_are_named(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,9 +7,10 @@ import shutil
 from typing import Any
 
 import pytest
-from sites import Site
+from sites import Site, write_model
 
 from modelbuild import digest
+from modelbuild.errors import SourceError
 from modelbuild.fetch import FetchedFile
 from modelbuild.manifest import Variant
 from modelbuild.memo import Memo
@@ -53,7 +54,7 @@ def the_question(site: Site) -> tuple[LocalStore, bytes]:
     """What is asked of the first artifact as a whole, and the store that knows."""
     with Checkout.open(site.manifest) as checkout:
         variant = first(checkout)
-        return checkout.store, checkout._question(variant, checkout.sources.here(checkout.model(variant)))
+        return checkout.store, checkout._question(variant, checkout._here(variant))
 
 
 def test_nothing_is_planned(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,6 +176,32 @@ def test_looking_alone_notes_nothing(site: Site) -> None:
     with Checkout.open(site.manifest) as checkout:
         checkout.sources.here(checkout.manifest.models["far"])
     assert site.files() == before
+
+
+def test_what_was_looked_at_is_not_read_again_to_be_fetched(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unless it is not there any more as it was."""
+    read: list[str] = []
+    plain = Further.of
+
+    def of(further: Further, own: FetchedFile) -> list[str]:
+        read.append(own.sha256)
+        return plain(further, own)
+
+    monkeypatch.setattr(Further, "of", of)
+    site.add("new", scale=7.0)
+    path = site.root / "src" / "new.onnx"
+    with Checkout.open(site.manifest) as checkout:
+        model = checkout.manifest.models["new"]
+        found = checkout.sources.here(model)
+        assert checkout.sources.fetch(model) == found
+        assert len(read) == 1
+        write_model(path, scale=8.0)
+        assert checkout.sources.fetch(model) != found
+        assert len(read) == 2
+        path.unlink()
+        path.mkdir()
+        with pytest.raises(SourceError, match="not a file"):
+            checkout.sources.fetch(model)
 
 
 @pytest.mark.parametrize("names", [["../../secret"], ["/etc/passwd"], [""], "far.data", [1]])
