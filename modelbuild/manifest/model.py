@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -209,7 +210,7 @@ class Model:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Manifest:
     """``models`` are in the order of their ids; ``root`` is the folder of the first of ``files``, no path leaves it."""
 
@@ -218,4 +219,8 @@ class Manifest:
     models: Mapping[str, Model]
 
     def variants(self) -> tuple[Variant, ...]:
+        return self._variants
+
+    @cached_property
+    def _variants(self) -> tuple[Variant, ...]:
         return tuple(variant for model in self.models.values() for variant in model.variants())
