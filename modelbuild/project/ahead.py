@@ -89,8 +89,8 @@ class Ahead:
                     break
                 try:
                     is_done = self._try(model, models[model])
-                except NotYet:  # nor will there be what comes behind it
-                    break
+                except NotYet:  # perhaps never, if it cannot be fetched; others may be here
+                    continue
                 if is_done:
                     del models[model]
                     del self._prepared[model]
