@@ -1,7 +1,7 @@
-"""Python's cyclic garbage collector, kept out of the way while many small objects are made that are all in use.
+"""Python's cyclic garbage collector, kept out of the way.
 
-It would visit them again and again as they grow in number: converting a graph of twenty thousand nodes takes twice as
-long with it.
+While many small objects are made that are all in use it would visit them again and again: converting a graph of twenty
+thousand nodes takes twice as long with it. And at its end a process has no use for it.
 """
 
 from __future__ import annotations

@@ -340,16 +340,23 @@ class Checkout:
         self._meanwhile.do()
 
     def _prepare(self, variant: Variant) -> Commission | None:
-        """What to ask for before `make` is; None where that has little to do, or will fail."""
+        """What to ask for before `make` is; None where that has little to do, or will fail.
+
+        Raises NotYet where its sources are still to be fetched.
+        """
         try:
+            try:
+                self.sources.here(self.model(variant))
+            except EnvironmentTrouble as trouble:
+                raise NotYet from trouble
             given = self._here(variant)
             question = self._question(variant, given)
             noted = self._stamps.of(variant)
             if noted is not None and noted.question == digest.of_bytes(question):
                 return None
             return None if whole.read(self.store, question) else self._commission(variant, question, given)
-        except EnvironmentTrouble as trouble:
-            raise NotYet from trouble
+        except NotYet:
+            raise
         except Exception:  # whatever it is, whoever asks for it meets that, and says it
             return None
 
