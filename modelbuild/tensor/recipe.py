@@ -9,9 +9,10 @@ from collections.abc import Callable
 
 import numpy as np
 
+from modelbuild.tensor.derived import Cast, Reshaped, Scaled, Transposed
 from modelbuild.tensor.dtype import ElementType, Ints
 from modelbuild.tensor.quantized import Quantized
-from modelbuild.tensor.storage import Cast, InMemory, Reshaped, Scaled, Tensor, Transposed
+from modelbuild.tensor.storage import InMemory, Tensor
 
 INLINE = 16
 """Constants of up to so many elements are written out."""

@@ -10,9 +10,10 @@ import pytest
 
 from modelbuild.errors import BrokenInvariant
 from modelbuild.ir.weights import SHORT, WORTH_A_THREAD, Place, Weights
+from modelbuild.tensor.derived import Cast
 from modelbuild.tensor.dtype import Array, ElementType
 from modelbuild.tensor.pieces import PIECE
-from modelbuild.tensor.storage import Cast, InMemory, Mapped, Tensor
+from modelbuild.tensor.storage import InMemory, Mapped, Tensor
 
 
 @pytest.fixture

@@ -10,8 +10,9 @@ from modelbuild.graph.structure import Const
 from modelbuild.graph.text import parse
 from modelbuild.passes.compress.half import compress_to_bf16, compress_to_fp16
 from modelbuild.rewrite import Trace
+from modelbuild.tensor.derived import Reshaped, Scaled
 from modelbuild.tensor.dtype import ElementType
-from modelbuild.tensor.storage import InMemory, Reshaped, Scaled
+from modelbuild.tensor.storage import InMemory
 
 
 def stored(operation: str, number: str) -> set[ElementType]:

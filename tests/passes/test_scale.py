@@ -7,7 +7,8 @@ import pytest
 
 from modelbuild.graph.known import EAGER_BYTES
 from modelbuild.passes.fuse.scale import scale_axes
-from modelbuild.tensor.storage import InMemory, Reshaped, Scaled
+from modelbuild.tensor.derived import Reshaped, Scaled
+from modelbuild.tensor.storage import InMemory
 
 
 def ones(*shape: int) -> InMemory:

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from modelbuild.tensor.cast import BeyondRange, Caster
+from modelbuild.tensor.derived import Cast
 from modelbuild.tensor.dtype import Array, ElementType
-from modelbuild.tensor.storage import Cast, InMemory
+from modelbuild.tensor.storage import InMemory
 
 E = ElementType
 PATTERNS = np.random.default_rng(3).integers(0, 1 << 32, 1 << 16, dtype=np.uint32)

@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 
 from modelbuild.errors import SourceError
-from modelbuild.tensor import storage
+from modelbuild.tensor import derived
 from modelbuild.tensor.cast import BeyondRange
+from modelbuild.tensor.derived import Cast, Reshaped, Scaled, Transposed
 from modelbuild.tensor.dtype import Array, ElementType
 from modelbuild.tensor.pieces import PIECE
 from modelbuild.tensor.quantized import Quantized
-from modelbuild.tensor.storage import Cast, InMemory, Mapped, Reshaped, Scaled, Tensor, Transposed
+from modelbuild.tensor.storage import InMemory, Mapped, Tensor
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -131,7 +132,7 @@ def test_pieces_share_two_buffers(tmp_path: Path) -> None:
 
 
 def test_a_piece_stays_as_it_is_while_the_next_one_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(storage, "SLAB", 400)
+    monkeypatch.setattr(derived, "SLAB", 400)
     source = mapped(tmp_path, RNG.standard_normal((30, 10)).astype(np.float32))
     turned = Transposed(source, (1, 0))
     factors = InMemory(np.ones(30, np.float32))
@@ -173,7 +174,7 @@ def test_tensors_survive_pickling() -> None:
 @pytest.mark.parametrize("slab", [64, 400, 1 << 20])
 @pytest.mark.parametrize("kind", ["i32", "u4"])
 def test_every_transposition_is_numpys(monkeypatch: pytest.MonkeyPatch, slab: int, kind: str) -> None:
-    monkeypatch.setattr(storage, "SLAB", slab)
+    monkeypatch.setattr(derived, "SLAB", slab)
     array = RNG.integers(0, 16, (3, 1, 5, 7, 2)).astype(E(kind).numpy)
     source = Reshaped(InMemory(array.reshape(-1)), array.shape)
     for order in itertools.permutations(range(5)):
@@ -192,7 +193,7 @@ def test_what_fits_into_a_piece_is_transposed_as_numpy_does(kind: str, shape: tu
 
 @pytest.mark.parametrize("piece", [8, 1 << 20])
 def test_a_transposed_array_is_numpys(monkeypatch: pytest.MonkeyPatch, piece: int) -> None:
-    monkeypatch.setattr(storage, "PIECE", piece)
+    monkeypatch.setattr(derived, "PIECE", piece)
     array = RNG.standard_normal((3, 4, 5)).astype(np.float32)
     turned = Transposed(InMemory(array), (2, 0, 1)).numpy()
     assert (turned == array.transpose(2, 0, 1)).all()
@@ -201,7 +202,7 @@ def test_a_transposed_array_is_numpys(monkeypatch: pytest.MonkeyPatch, piece: in
 
 
 def test_transposing_reads_sources_whose_pieces_cut_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(storage.Tensor.arrays, "__defaults__", (40,))
+    monkeypatch.setattr(Tensor.arrays, "__defaults__", (40,))
     array = RNG.integers(0, 99, (4, 3, 7)).astype(np.int32)
     for order in itertools.permutations(range(3)):
         assert content(Transposed(mapped(tmp_path, array), order), 40) == array.transpose(order).tobytes()

@@ -16,9 +16,10 @@ from modelbuild.passes.compress.weights import Weight
 from modelbuild.rewrite import Skip
 from modelbuild.targets.compression import PER_CHANNEL, Compression, Int4, Int8
 from modelbuild.targets.precision import Precision
+from modelbuild.tensor.derived import Cast, Reshaped
 from modelbuild.tensor.dtype import ElementType
 from modelbuild.tensor.quantized import extremes
-from modelbuild.tensor.storage import Cast, Reshaped, Tensor
+from modelbuild.tensor.storage import Tensor
 
 SMALLEST_GROUP: Final = 32
 """The runtime's products take no smaller ones well; nncf goes down to this too."""

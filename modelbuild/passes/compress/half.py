@@ -22,9 +22,10 @@ from modelbuild.passes.compress.sensitive import INTO_LOGARITHM, angles, before_
 from modelbuild.rewrite import Trace
 from modelbuild.targets.compression import Keep
 from modelbuild.targets.precision import Precision
+from modelbuild.tensor.derived import Cast, Reshaped, Scaled, Transposed
 from modelbuild.tensor.dtype import ElementType
 from modelbuild.tensor.pieces import GLANCE
-from modelbuild.tensor.storage import Cast, Reshaped, Scaled, Tensor, Transposed
+from modelbuild.tensor.storage import Tensor
 
 LARGEST: Final = 65504.0
 """The largest finite f16."""

@@ -12,9 +12,10 @@ from modelbuild.graph import Node, Op, Value
 from modelbuild.graph.known import fold, foldable
 from modelbuild.graph.structure import Const
 from modelbuild.rewrite import Match, Rewriter, Skip, of, rule
+from modelbuild.tensor.derived import Cast, Reshaped, Transposed
 from modelbuild.tensor.dtype import ElementType
 from modelbuild.tensor.fact import Fact
-from modelbuild.tensor.storage import Cast, InMemory, Reshaped, Tensor, Transposed
+from modelbuild.tensor.storage import InMemory, Tensor
 
 IN_MEMORY = 64 << 20
 """What is computed now holds its inputs and outputs in memory: up to so many bytes."""

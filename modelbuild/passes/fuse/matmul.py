@@ -7,7 +7,7 @@ import msgspec
 from modelbuild import ops
 from modelbuild.graph import Value
 from modelbuild.rewrite import Match, Rewriter, Skip, anything, constant, of, rule
-from modelbuild.tensor.storage import Transposed
+from modelbuild.tensor.derived import Transposed
 
 LARGEST = 1 << 20
 """Weights up to so many bytes are turned here. The runtime turns larger ones when it compiles, once and faster: a

@@ -13,8 +13,9 @@ from modelbuild.graph import Op, Value
 from modelbuild.graph.known import EAGER_BYTES
 from modelbuild.rewrite import Match, Rewriter, Rule, Skip, anything, constant, of, rule
 from modelbuild.rewrite.pattern import Of
+from modelbuild.tensor.derived import Reshaped, Scaled
 from modelbuild.tensor.dtype import ElementType, Ints
-from modelbuild.tensor.storage import InMemory, Reshaped, Scaled, Tensor
+from modelbuild.tensor.storage import InMemory, Tensor
 
 x, weights, scale, shift = anything(), constant(), constant(), constant()
 
