@@ -1,4 +1,4 @@
-"""The steps of a conversion as plain functions: what the stages, the command line and the Python API share."""
+"""A whole conversion as plain functions, for the command line and Python. Stages take the same steps one by one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from modelbuild.errors import EnvironmentTrouble, UsageError
 from modelbuild.frontends.load import load, read_source
 from modelbuild.graph import Graph
 from modelbuild.options import GivenShape, Number, Numbers, specified
-from modelbuild.passes.further import rules_of
+from modelbuild.passes.extension_rules import rules_of
 from modelbuild.passes.pipeline import DEFAULT, optimize
 from modelbuild.passes.specialize import specialize
 from modelbuild.rewrite import Trace

@@ -8,8 +8,8 @@ from typing import Final
 from modelbuild.errors import UsageError
 from modelbuild.graph import Graph, verify
 from modelbuild.passes.compress.indices import narrow_indices
+from modelbuild.passes.extension_rules import NONE, ExtensionRules
 from modelbuild.passes.fold import constants
-from modelbuild.passes.further import NONE, Further
 from modelbuild.passes.fuse import batch_norm, matmul, preparation, scale, transpose, zero_point
 from modelbuild.passes.legalize import bounds, reduce
 from modelbuild.passes.normalize import branches, idle
@@ -60,7 +60,7 @@ PHASES: Final = {"normalize": normalize, "fuse": fuse, "legalize": legalize, "sh
 DEFAULT: Final = tuple(PHASES)
 
 
-def optimize(graph: Graph, phases: Sequence[str] = DEFAULT, further: Further = NONE) -> Trace:
+def optimize(graph: Graph, phases: Sequence[str] = DEFAULT, further: ExtensionRules = NONE) -> Trace:
     """Run the named phases, in the order of :data:`PHASES`; the graph is checked at the end.
 
     Raises :class:`UsageError` for a phase that does not exist, :class:`SourceError` where the model contradicts itself.

@@ -16,8 +16,8 @@ from modelbuild.frontends.onnx import frontend
 from modelbuild.frontends.source import SourceGraph, SourceModel, SourceNode, SourceType, SourceValue
 from modelbuild.graph import Graph
 from modelbuild.ir import read as ir
+from modelbuild.passes.extension_rules import ExtensionRules, rules_of
 from modelbuild.passes.fit import SPELLINGS, refused
-from modelbuild.passes.further import Further, rules_of
 from modelbuild.passes.pipeline import optimize
 from modelbuild.report.counting import is_learned, summarize
 from modelbuild.report.summary import Natural, Port, Summary
@@ -103,7 +103,7 @@ def describe(path: Path, target: Target | None = None, extensions: Sequence[Path
     return _describe_ir(path)
 
 
-def _describe_source(model: SourceModel, target: Target | None, further: Further) -> SourceDescription:
+def _describe_source(model: SourceModel, target: Target | None, further: ExtensionRules) -> SourceDescription:
     unsupported: dict[str, Unsupported] = {}
     trouble, converted, fitness = "", None, None
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from modelbuild.passes import pipeline
-from modelbuild.passes.further import rules_of
+from modelbuild.passes.extension_rules import rules_of
 from modelbuild.passes.transform import transform as transform_graph
 from modelbuild.stages.graphs import GRAPH_CODE, NUMBERS, extensions, read_graph, write_graph
 from modelbuild.stages.inputs import Inputs

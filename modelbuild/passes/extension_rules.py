@@ -9,15 +9,15 @@ from typing import Final, TypeAlias
 from modelbuild.errors import UsageError
 from modelbuild.rewrite import Rule
 
-Further: TypeAlias = Mapping[str, tuple[Rule, ...]]
+ExtensionRules: TypeAlias = Mapping[str, tuple[Rule, ...]]
 """Rules by the phase in which they run together with ours."""
 
-NONE: Final[Further] = {}
+NONE: Final[ExtensionRules] = {}
 
 _SETS: Final = {"normalize": "NORMALIZE", "fuse": "FUSE", "legalize": "LEGALIZE"}
 
 
-def rules_of(modules: Iterable[ModuleType]) -> Further:
+def rules_of(modules: Iterable[ModuleType]) -> ExtensionRules:
     """The rules of extensions, which call them ``NORMALIZE``, ``FUSE`` and ``LEGALIZE``."""
     return {phase: tuple(rule for module in modules for rule in _rules(module, name)) for phase, name in _SETS.items()}
 
