@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -12,6 +13,9 @@ from modelbuild.runtime.examples import fitting_type
 from modelbuild.tensor.dtype import Array
 from modelbuild.tensor.fact import Fact
 from modelbuild.tensor.shape import Dim
+
+if TYPE_CHECKING:
+    from PIL.ImageFile import ImageFile
 
 PICTURES: Final = (".bmp", ".jpeg", ".jpg", ".png", ".webp")
 LARGEST: Final = 1 << 26
@@ -27,7 +31,7 @@ def read_picture(path: Path, fact: Fact, layout: str) -> Array:
     ``layout`` is a letter an axis: N, C, H and W in any order. A size that the input leaves open is the picture's own.
     """
     try:
-        from PIL import Image, UnidentifiedImageError
+        from PIL import Image  # noqa: F401  what else is wrong would be told in vain
     except ImportError as error:
         raise EnvironmentTrouble("Pillow is not installed: pip install 'modelbuild[nncf]'") from error
     extents: dict[str, Dim] = dict(zip(layout, fact.shape or (), strict=False))
@@ -39,18 +43,48 @@ def read_picture(path: Path, fact: Fact, layout: str) -> Array:
     channels = extents.get("C", 1)
     if not isinstance(channels, int) or channels not in _MODES:
         raise SourceError(f"{path.name}: a picture has 1, 3 or 4 channels, the input has {channels}")
-    try:
-        with Image.open(path, formats=_FORMATS) as picture:
-            width, height = (_closed(extents[axis], own) for axis, own in zip("WH", picture.size, strict=True))
-            if max(picture.width * picture.height, width * height) > LARGEST:
-                raise SourceError(f"{path.name}: {picture.width} x {picture.height} pixels; at most {LARGEST} are read")
-            pixels = np.asarray(picture.convert(_MODES[channels]).resize((width, height), Image.Resampling.BILINEAR))
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise SourceError(f"{path.name}: is not a picture that can be read: {error}") from error
-    named = {"N": 1, "H": height, "W": width, "C": channels}
+    pixels = _pixels(path, extents["W"], extents["H"], _MODES[channels])
+    named = {"N": 1, "H": pixels.shape[0], "W": pixels.shape[1], "C": channels}
     have = [axis for axis in "NHWC" if axis in extents]
     array = pixels.reshape([named[axis] for axis in have]).transpose([have.index(axis) for axis in layout])
-    return fitting_type(array, fact.dtype)
+    try:
+        return fitting_type(array, fact.dtype)
+    except ValueError as error:
+        raise SourceError(f"{path.name}: {error}") from error
+
+
+def _pixels(path: Path, width: Dim, height: Dim, mode: str) -> Array:
+    """The picture in this size: rows, columns and, but for grey ones, channels."""
+    from PIL import Image
+
+    try:
+        with _opened(path) as picture:
+            size = (_closed(width, picture.width), _closed(height, picture.height))
+            _expect_few_pixels(picture.size, size)
+            return np.asarray(picture.convert(mode).resize(size, Image.Resampling.BILINEAR))
+    except Image.DecompressionBombError as error:
+        raise SourceError(f"{path.name}: at most {LARGEST} pixels are read, scale it down: {error}") from error
+    except Exception as error:  # Pillow hands on what it meets, as the MemoryError of a length that a chunk claims
+        why = str(error) or type(error).__name__
+        raise SourceError(f"{path.name}: is not a picture that can be read: {why}") from error
+
+
+def _opened(path: Path) -> ImageFile:
+    from PIL import Image
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # it is about more pixels than are read anyhow
+        return Image.open(path, formats=_FORMATS)
+
+
+def _expect_few_pixels(own: tuple[int, int], wanted: tuple[int, int]) -> None:
+    """On the way from one to the other lies a picture of the new width and the old height: rows are resized first."""
+    from PIL import Image
+
+    for width, height in (own, wanted, (wanted[0], own[1])):
+        if width * height > LARGEST:
+            way = "{} x {} to {} x {}".format(*own, *wanted)
+            raise Image.DecompressionBombError(f"{width} x {height} pixels on the way from {way}")
 
 
 def _closed(extent: Dim, own: int) -> int:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import struct
+import zlib
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -54,15 +56,30 @@ def test_without_pillow_pictures_say_what_to_install(tmp_path: Path, monkeypatch
         choose({"a": tmp_path / "a.png"}, FACT, {}, samples=1, seed=0)
 
 
+def saved(path: Path, width: int, height: int) -> Path:
+    from PIL import Image
+
+    Image.new("RGB", (width, height), (255, 128, 0)).save(path)
+    return path
+
+
+def claim(path: Path, side: int) -> None:
+    """Have a header say that the picture has ``side`` rows and columns."""
+    content = bytearray(path.read_bytes())
+    if path.suffix == ".bmp":
+        content[18:26] = struct.pack("<2i", side, side)
+    else:
+        content[16:24] = struct.pack(">2i", side, side)
+        content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+    path.write_bytes(content)
+
+
 class TestPictures:
     pytestmark = pytest.mark.skipif(find_spec("PIL") is None, reason="needs Pillow")
 
     @pytest.fixture
     def red(self, tmp_path: Path) -> Path:
-        from PIL import Image
-
-        Image.new("RGB", (8, 4), (255, 128, 0)).save(tmp_path / "red.png")
-        return tmp_path / "red.png"
+        return saved(tmp_path / "red.png", 8, 4)
 
     def read(self, path: Path, dtype: ElementType, layout: str, *shape: int | str) -> Array:
         fact = Fact(dtype, tuple(Expr.symbol(e) if isinstance(e, str) else e for e in shape))
@@ -86,3 +103,34 @@ class TestPictures:
         (tmp_path / "no.jpg").write_bytes(b"GIF89a")
         with pytest.raises(SourceError, match=r"no\.jpg: is not a picture that can be read"):
             self.read(tmp_path / "no.jpg", ElementType.u8, "NHWC", 1, 4, 4, 3)
+
+    @pytest.mark.parametrize(
+        ("side", "found"),
+        [(9000, "9000 x 9000 pixels"), (10000, "10000 x 10000 pixels"), (20000, r"Image size \(400000000 pixels\)")],
+        ids=["ours", "Pillow's warning", "Pillow's error"],
+    )
+    @pytest.mark.parametrize("name", ["a.bmp", "a.png"])
+    def test_a_header_of_many_pixels_is_refused(self, tmp_path: Path, name: str, side: int, found: str) -> None:
+        path = saved(tmp_path / name, 4, 4)
+        claim(path, side)
+        with pytest.raises(SourceError, match=f"^{name}: at most 67108864 pixels are read, scale it down: {found}"):
+            self.read(path, ElementType.u8, "NHWC", 1, 4, 4, 3)
+
+    def test_a_picture_that_is_large_on_its_way_is_refused(self, tmp_path: Path) -> None:
+        path = saved(tmp_path / "a.png", 1, 1 << 17)
+        with pytest.raises(SourceError, match=r"600 x 131072 pixels on the way from 1 x 131072 to 600 x 4$"):
+            self.read(path, ElementType.u8, "NHWC", 1, 4, 600, 3)
+
+    def test_a_length_that_takes_more_memory_than_there_is_is_named(
+        self, red: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def load(_: object) -> None:
+            raise MemoryError
+
+        monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load_end", load)
+        with pytest.raises(SourceError, match=r"^red\.png: is not a picture that can be read: MemoryError"):
+            self.read(red, ElementType.u8, "NHWC", 1, 4, 4, 3)
+
+    def test_pixels_that_the_input_cannot_hold_are_named(self, red: Path) -> None:
+        with pytest.raises(SourceError, match=r"^red\.png: the numbers of uint8 do not fit into i8"):
+            self.read(red, ElementType.i8, "NHWC", 1, 4, 4, 3)

@@ -194,7 +194,7 @@ def test_no_more_examples_are_run_than_asked_for(bench: Bench, tmp_path: Path) -
 
 def test_an_example_that_does_not_fit_is_named(bench: Bench, tmp_path: Path) -> None:
     np.save(tmp_path / "odd.npy", np.ones((5, 7), np.float32))
-    with pytest.raises(SourceError, match=r"odd\.npy: input 'x' takes .*found an array of \[5, 7\]"):
+    with pytest.raises(SourceError, match=r"odd\.npy: input 'x': .* is taken, found an array of \[5, 7\]"):
         bench.prove(tmp_path / "odd.npy")
 
 
