@@ -34,6 +34,7 @@ _LARGEST_READ = 16 << 20
 _LONGEST_NAME = 1 << 12
 _PIECE = 1 << 20
 _BLOCK = 512
+_END = 22  # bytes of what ends a zip without a comment
 
 
 class Refused(Exception):
@@ -289,6 +290,8 @@ def _of_zip(file: IO[bytes], size: int) -> Iterator[Member]:
         yield Member(entry.filename, entry.file_size, _part(file, start, entry.file_size))
     if archive.start_dir != end:
         raise Refused("something lies between its files and its directory")
+    if archive.comment or _read(file, size - _END, 4, size) != b"PK\x05\x06":
+        raise Refused("something follows its end")
 
 
 def _read(file: IO[bytes], at: int, count: int, size: int) -> bytes:

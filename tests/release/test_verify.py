@@ -316,6 +316,10 @@ def test_bytes_that_no_file_of_a_zip_owns_are_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "b", whole(), "zip")
     path.write_bytes(b"#!/bin/sh\n" + path.read_bytes())
     assert refused(path)
+    for more in (b"J" * 60_000, b"J"):
+        path = write(tmp_path / "d", whole(), "zip")
+        path.write_bytes(path.read_bytes() + more)
+        assert "something follows its end" in refused(path)
     hidden = write(tmp_path / "c", whole(), "zip")
     with zipfile.ZipFile(hidden, "a") as archive:
         archive.start_dir += 100
