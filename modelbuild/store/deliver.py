@@ -14,7 +14,7 @@ from modelbuild import digest, disk
 from modelbuild.store import lock
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from modelbuild.store.interface import Store
     from modelbuild.store.record import Blob
@@ -39,9 +39,7 @@ def deliver(store: Store, files: Mapping[str, Blob], folder: Path) -> tuple[str,
     written = tuple(sorted(files)) if not folder.exists() else _unlike(files, folder)
     if not written:
         return ()
-    place = (
-        folder.resolve() if folder.is_symlink() else folder
-    )  # maybe a link to a bigger disk; the real one is changed
+    place = folder.resolve() if folder.is_symlink() else folder  # maybe a link to a bigger disk: the real one changes
     with disk.explained(place):
         if not place.parent.is_dir():
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -97,6 +95,8 @@ def _put_in_place(draft: Path, place: Path, written: tuple[str, ...]) -> None:
             raise
         for name in written:  # one after the other is the best that this file system can do
             (draft / name).replace(place / name)
+    else:
+        _bring_back(draft, place, written)
 
 
 def _carry(entry: Path, target: Path) -> None:
@@ -113,6 +113,18 @@ def _carry(entry: Path, target: Path) -> None:
         if error.errno not in _CANNOT_LINK:
             raise
         shutil.copy2(entry, target, follow_symlinks=False)
+
+
+def _bring_back(old: Path, place: Path, written: Collection[str]) -> None:
+    """Have what others put into ``old`` while its content was carried over."""
+    for entry in sorted(old.iterdir()):
+        target = place / entry.name
+        if entry.name in written:
+            continue
+        if not os.path.lexists(target):
+            entry.rename(target)
+        elif entry.is_dir() and not entry.is_symlink():
+            _bring_back(entry, target, ())
 
 
 def _exchange(one: Path, other: Path) -> None:

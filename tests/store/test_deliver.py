@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
@@ -15,6 +16,8 @@ from modelbuild.store import Blob, LocalStore, Lost, deliver, is_delivered
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+in_place = importlib.import_module("modelbuild.store.deliver")  # the package has a function of that name
 
 
 @pytest.fixture
@@ -88,6 +91,49 @@ def test_other_peoples_files_stay(store: LocalStore, folder: Path) -> None:
     deliver(store, blobs(store, xml="<new/>"), folder)
     assert (folder / "notes" / "a.txt").read_text() == "mine"
     assert (folder / "link").readlink() == Path("nowhere")
+
+
+def test_what_others_put_there_meanwhile_stays(
+    store: LocalStore, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deliver(store, blobs(store, xml="<net/>"), folder)
+    (folder / "notes").mkdir()
+
+    def put_first(one: Path, other: Path) -> None:
+        (folder / "mine.txt").write_text("mine")
+        (folder / "notes" / "mine.txt").write_text("mine")
+        exchange(one, other)
+
+    exchange = in_place._exchange
+    monkeypatch.setattr(in_place, "_exchange", put_first)
+    deliver(store, blobs(store, xml="<new/>"), folder)
+    assert read(folder) == {"m.xml": "<new/>", "mine.txt": "mine"}
+    assert read(folder / "notes") == {"mine.txt": "mine"}
+
+
+def test_what_a_sweep_takes_at_this_very_moment_is_lost(
+    store: LocalStore, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = blobs(store, xml="<net/>")
+
+    def take_away(blob: Blob) -> int:
+        store.place("blobs", blob.sha256).unlink(missing_ok=True)
+        return blob.size
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "_size", take_away)
+        with pytest.raises(Lost):
+            store.path(made["m.xml"])
+    size, asked = store._size, list[Blob]()
+
+    def take_away_once(blob: Blob) -> int | None:
+        asked.append(blob)
+        return blob.size if len(asked) == 1 else size(blob)
+
+    monkeypatch.setattr(store, "_size", take_away_once)
+    with pytest.raises(Lost):
+        deliver(store, made, folder)
+    assert not folder.exists()
 
 
 def test_a_lost_blob_leaves_the_previous_files(store: LocalStore, folder: Path) -> None:
