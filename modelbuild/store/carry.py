@@ -20,7 +20,7 @@ from typing import IO, TYPE_CHECKING, NamedTuple
 from modelbuild import digest, disk
 from modelbuild.errors import SourceError, StoreError
 from modelbuild.store.interface import Lost
-from modelbuild.store.layout import Shelf
+from modelbuild.store.layout import Section
 from modelbuild.store.record import Blob, Record, Tally
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from modelbuild.store.local import LocalStore
 
 _BLOCK = 512
-_NAME = re.compile(rb"v1/(?P<shelf>blobs|records)/(?P<start>[0-9a-f]{2})/(?P<rest>[0-9a-f]{62})")
+_NAME = re.compile(rb"v1/(?P<section>blobs|records)/(?P<start>[0-9a-f]{2})/(?P<rest>[0-9a-f]{62})")
 _LARGEST_RECORD = 16 << 20
 
 
@@ -73,9 +73,9 @@ def bring_in(store: LocalStore, file: Path) -> Carried:
         blobs: dict[Digest, Blob] = {}
         records: dict[Digest, Record] = {}
         for member in _members(tar, file):
-            if member.name in (records if member.shelf == "records" else blobs):
+            if member.name in (records if member.section == "records" else blobs):
                 raise SourceError(f"{file}: {member} is there twice")
-            if member.shelf == "records":
+            if member.section == "records":
                 records[member.name] = _record(member, tar, file)
             elif records:
                 raise SourceError(f"{file}: {member} comes after a record; blobs come first")
@@ -92,16 +92,16 @@ def bring_in(store: LocalStore, file: Path) -> Carried:
 
 
 class _Member(NamedTuple):
-    shelf: Shelf
+    section: Section
     name: Digest
     size: int
 
     def __str__(self) -> str:
-        return f"{self.shelf}/{self.name[:12]}"
+        return f"{self.section}/{self.name[:12]}"
 
 
-def _header(shelf: Shelf, name: Digest, size: int) -> tarfile.TarInfo:
-    header = tarfile.TarInfo(f"v1/{shelf}/{name[:2]}/{name[2:]}")
+def _header(section: Section, name: Digest, size: int) -> tarfile.TarInfo:
+    header = tarfile.TarInfo(f"v1/{section}/{name[:2]}/{name[2:]}")
     header.size, header.mode = size, 0o444
     return header
 
@@ -128,7 +128,7 @@ def _member(block: bytes, at: str) -> _Member:
     if said.rstrip(b"\0 ") != b"%06o" % octets:
         raise SourceError(f"{at}: the header is damaged")
     size = _number(block[124:136], at)
-    return _Member("blobs" if name["shelf"] == b"blobs" else "records", (name["start"] + name["rest"]).decode(), size)
+    return _Member("blobs" if name["section"] == b"blobs" else "records", (name["start"] + name["rest"]).decode(), size)
 
 
 def _number(field: bytes, at: str) -> int:

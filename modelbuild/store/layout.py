@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 if TYPE_CHECKING:
     from modelbuild.digest import Digest
 
-Shelf: TypeAlias = Literal["blobs", "records"]
+Section: TypeAlias = Literal["blobs", "records"]
 
 _NAME = re.compile(r"(?P<start>[0-9a-f]{2})/(?P<rest>[0-9a-f]{62})")
 
@@ -25,9 +25,9 @@ def record_files(home: Path) -> Iterator[tuple[Digest, Path]]:
 
 def foreign(home: Path) -> Iterator[Path]:
     """What lies among blobs and records and cannot be one, in order; links too."""
-    for shelf in ("blobs", "records"):
-        for path in _entries(home / shelf):
-            if _name(path, home / shelf) is None:
+    for section in ("blobs", "records"):
+        for path in _entries(home / section):
+            if _name(path, home / section) is None:
                 yield path
 
 

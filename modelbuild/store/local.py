@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from modelbuild.digest import Digest
-    from modelbuild.store.layout import Shelf
+    from modelbuild.store.layout import Section
 
 FORMAT = "v1"
 _WORTH_SYNCING = 1 << 20
@@ -169,9 +169,9 @@ class LocalStore:
 
     # ---- looking after it ----
 
-    def place(self, shelf: Shelf, name: Digest) -> Path:
+    def place(self, section: Section, name: Digest) -> Path:
         """Where a blob or record lies, or would."""
-        return Path(self._place(shelf, name))
+        return Path(self._place(section, name))
 
     def set_aside(self, path: Path, what: str, why: str) -> None:
         """Move a damaged file out of everyone's way; another process may have been quicker."""
@@ -186,9 +186,9 @@ class LocalStore:
 
     # ---- inside ----
 
-    def _place(self, kind: Shelf, name: Digest) -> str:
+    def _place(self, section: Section, name: Digest) -> str:
         """As text, for the sake of a build with nothing to do: making five Paths takes longer than reading a record."""
-        return f"{self.home}/{kind}/{name[:2]}/{name[2:]}"
+        return f"{self.home}/{section}/{name[:2]}/{name[2:]}"
 
     def _size(self, blob: Blob) -> int | None:
         """The blob's size on disk; a blob of the wrong size is set aside and None."""
