@@ -33,6 +33,7 @@ def audit(store: LocalStore) -> Iterator[Finding]:
     with disk.explained(store.home):
         for path in foreign(store.home):
             yield Finding(path.relative_to(store.home).as_posix(), "is none of ours", path)
+        records = list(record_files(store.home))  # before the blobs: a build may publish more, blobs first
         whole: dict[Digest, Blob] = {}
         for sha256, path in blob_files(store.home):
             blob = blob_of(path)
@@ -40,8 +41,9 @@ def audit(store: LocalStore) -> Iterator[Finding]:
                 whole[sha256] = blob
             else:
                 yield Finding(f"blob {sha256[:12]}", f"holds other bytes, {blob.sha256[:12]}", path)
-        for key, path in record_files(store.home):
-            yield from _of_record(key, path, whole)
+        for key, path in records:
+            if path.exists():  # no sweep was quicker
+                yield from _of_record(key, path, whole)
 
 
 def repair(store: LocalStore) -> list[Finding]:

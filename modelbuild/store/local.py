@@ -86,8 +86,12 @@ class LocalStore:
         path = Path(self._place("blobs", blob.sha256))
         if self._size(blob) is None:
             raise Lost(blob)
-        with disk.explained(path):
+        try:
             found = digest.fast_of_file(path)
+        except FileNotFoundError as error:
+            raise Lost(blob) from error
+        except OSError as error:
+            raise disk.trouble(error, path) from error
         if found != blob.xxh3:
             raise self._lose(blob, found)
         return path
@@ -109,7 +113,12 @@ class LocalStore:
     def copy(self, blob: Blob, target: Path) -> None:
         if self._size(blob) is None:
             raise Lost(blob)
-        found = copy(self._place("blobs", blob.sha256), target)
+        try:
+            found = copy(self._place("blobs", blob.sha256), target)
+        except FileNotFoundError as error:
+            if self._size(blob) is None:  # taken away just now
+                raise Lost(blob) from error
+            raise
         if found != blob.xxh3:
             target.unlink()
             raise self._lose(blob, found)

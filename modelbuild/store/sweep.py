@@ -29,7 +29,7 @@ _LOOKED_AT = 7 * 86_400.0
 
 
 class Swept(NamedTuple):
-    """What went, or would go. ``kept`` bytes are left, of which ``needed`` may not go."""
+    """What went, or would go: ``octets`` of both. ``kept`` bytes are left, of which ``needed`` may not go."""
 
     records: int
     blobs: int
@@ -61,8 +61,7 @@ def sweep(store: LocalStore, *, size: int | None, age: float | None, needed: Col
         _remove(store, leaving, going, records)
         store.uses.forget_all_but(records.keys() - set(leaving))
         _clear_quarantine(store, now)
-    kept_safe = sum({blob.sha256: blob.size for key in safe for blob in records[key].blobs}.values())
-    return Swept(len(leaving), len(going), everything - room.octets, room.octets, kept_safe)
+    return Swept(len(leaving), len(going), everything - room.octets, room.octets, room.taken_by(safe))
 
 
 def closure(store: LocalStore, keys: Iterable[Digest]) -> set[Digest]:
@@ -127,11 +126,17 @@ class _Room:
 
     def __init__(self, store: LocalStore, records: Mapping[Digest, Record]) -> None:
         self._records = records
+        self._lengths = {key: len(record.encode()) for key, record in records.items()}
         seen = {sha256: path.stat() for sha256, path in blob_files(store.home)}
         self._sizes = {sha256: stat.st_size for sha256, stat in seen.items()}
         self._young = {sha256 for sha256, stat in seen.items() if time.time() - stat.st_mtime < _IN_FLIGHT}
         self._users = Counter(sha256 for record in records.values() for sha256 in _named(record))
-        self.octets = sum(self._sizes.values())
+        self.octets = sum(self._sizes.values()) + sum(self._lengths.values())
+
+    def taken_by(self, keys: Collection[Digest]) -> int:
+        """Bytes of the answers to ``keys``, each blob once."""
+        blobs = {blob.sha256: blob.size for key in keys for blob in self._records[key].blobs}
+        return sum(blobs.values()) + sum(self._lengths[key] for key in keys)
 
     def orphans(self) -> list[Digest]:
         return sorted(self._sizes.keys() - self._users.keys())
@@ -144,7 +149,8 @@ class _Room:
         return True
 
     def drop(self, key: Digest) -> Iterator[Digest]:
-        """The blobs that nobody names any more once the record of ``key`` is gone."""
+        """The blobs that nobody names any more once the record of ``key`` is gone, as it is then."""
+        self.octets -= self._lengths[key]
         for sha256 in sorted(_named(self._records[key])):
             self._users[sha256] -= 1
             if self._users[sha256] == 0 and sha256 in self._sizes:

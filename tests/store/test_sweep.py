@@ -16,6 +16,7 @@ from modelbuild.errors import SourceError, StoreError, UsageError
 from modelbuild.store import Blob, LocalStore, Output, Record
 from modelbuild.store.audit import audit, repair
 from modelbuild.store.carry import bring_in, export
+from modelbuild.store.layout import blob_files
 from modelbuild.store.sweep import Swept, closure, sweep
 
 DAY = 86_400.0
@@ -32,7 +33,7 @@ def put(store: LocalStore, data: bytes) -> Blob:
         return store.take(folder / "draft")
 
 
-def answer(store: LocalStore, name: str, size: int = 100, *, of: Record | None = None, days: float = 0.0) -> Record:
+def answer(store: LocalStore, name: str, size: int = 10_000, *, of: Record | None = None, days: float = 0.0) -> Record:
     """An answer of ``size`` bytes, made ``days`` ago from the answer ``of``."""
     blob = put(store, name.encode().ljust(size, b"."))
     made = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(time.time() - days * DAY))
@@ -53,20 +54,27 @@ def here(store: LocalStore, *records: Record) -> list[bool]:
     return [store.recall(record.key) is not None for record in records]
 
 
+def taken(store: LocalStore, *records: Record) -> int:
+    """Bytes of the files of ``records``."""
+    blobs = {blob.sha256 for record in records for blob in record.blobs}
+    paths = [store.place("records", record.key) for record in records] + [store.place("blobs", blob) for blob in blobs]
+    return sum(path.stat().st_size for path in paths)
+
+
 # ---- making room ----
 
 
 def test_what_was_of_no_use_for_longest_goes_first(store: LocalStore) -> None:
     old, older = answer(store, "old", days=2), answer(store, "older", days=3)
     new = answer(store, "new")
-    assert swept(store, size=250).records == 1
+    assert swept(store, size=25_000).records == 1
     assert here(store, old, older, new) == [True, False, True]
 
 
 def test_a_use_counts_as_new(store: LocalStore) -> None:
     first, second = answer(store, "first", days=3), answer(store, "second", days=2)
     store.used(first.key)
-    swept(LocalStore(store.root), size=100)
+    swept(LocalStore(store.root), size=15_000)
     assert here(store, first, second) == [True, False]
 
 
@@ -75,14 +83,14 @@ def test_what_a_used_answer_was_made_of_was_used_too(store: LocalStore) -> None:
     made = answer(store, "made", of=graph, days=5)
     other = answer(store, "other", days=2)
     store.used(made.key)
-    swept(store, size=200)
+    swept(store, size=25_000)
     assert here(store, graph, made, other) == [True, True, False]
 
 
 def test_the_time_stamps_of_files_do_not_count(store: LocalStore) -> None:
     first, second = answer(store, "first", days=3), answer(store, "second", days=2)
     os.utime(store.place("blobs", first.blobs[0].sha256))
-    swept(store, size=100)
+    swept(store, size=15_000)
     assert here(store, first, second) == [False, True]
 
 
@@ -98,7 +106,15 @@ def test_what_is_needed_stays_with_all_that_it_was_made_of(store: LocalStore) ->
     made = answer(store, "made", of=graph, days=40)
     done = swept(store, made, size=0, age=DAY)
     assert here(store, graph, made) == [True, True]
-    assert (done.kept, done.needed) == (200, 200)
+    assert done.kept == done.needed == taken(store, graph, made)
+
+
+def test_records_take_room_too(store: LocalStore) -> None:
+    made = [answer(store, f"made {n}", size=1, days=n) for n in range(1, 9)]
+    kept = taken(store, *made[:4])
+    done = swept(store, size=kept)
+    assert here(store, *made) == [True] * 4 + [False] * 4
+    assert (done.octets, done.kept) == (kept, kept)
 
 
 def test_what_is_pinned_stays_until_it_is_not(store: LocalStore) -> None:
@@ -187,6 +203,19 @@ def test_an_empty_store_has_no_findings(store: LocalStore) -> None:
     assert list(audit(store)) == []
 
 
+def test_what_is_published_meanwhile_is_no_finding(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = answer(store, "first")
+
+    def read_late(home: Path) -> Iterator[tuple[str, Path]]:
+        yield from [*blob_files(home)]
+        answer(store, "second")
+        store.place("records", first.key).unlink()
+        store.place("blobs", first.blobs[0].sha256).unlink()
+
+    monkeypatch.setattr("modelbuild.store.audit.blob_files", read_late)
+    assert [*audit(store)] == []
+
+
 def test_every_kind_of_damage_is_found_and_changes_nothing(store: LocalStore) -> None:
     records = [answer(store, name) for name in ("flipped", "short", "gone", "torn", "swapped", "fine")]
     places = {r.fields["stage"]: store.place("blobs", r.blobs[0].sha256) for r in records}
@@ -216,7 +245,7 @@ def test_repair_sets_aside_and_leaves_what_is_whole(store: LocalStore) -> None:
     bad, fine = answer(store, "bad"), answer(store, "fine")
     path = store.place("blobs", bad.blobs[0].sha256)
     path.chmod(0o644)
-    path.write_bytes(b"x" * 100)
+    path.write_bytes(b"x" * bad.blobs[0].size)
     (store.home / "blobs" / "foreign").mkdir()
     assert len(repair(store)) == 3
     assert here(store, bad, fine) == [False, True]
@@ -288,7 +317,7 @@ def test_an_export_of_what_is_damaged_is_refused_and_leaves_the_last_one(store: 
     assert record is not None
     path = store.place("blobs", record.blobs[0].sha256)
     path.chmod(0o644)
-    path.write_bytes(b"x" * 100)
+    path.write_bytes(b"x" * record.blobs[0].size)
     with pytest.raises(StoreError, match="damaged"):
         export(store, store.keys(), carried)
     assert carried.read_bytes() == before
