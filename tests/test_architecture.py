@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 import importlib
 import pkgutil
+import sys
 from collections.abc import Iterator
 from functools import cache
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,10 @@ from modelbuild.stages.key import Code
 
 
 @cache
-def graph() -> Any:
-    return grimp.build_graph("modelbuild", exclude_type_checking_imports=True, cache_dir=None)
+def graph(*, strangers: bool = False) -> Any:
+    return grimp.build_graph(
+        "modelbuild", exclude_type_checking_imports=True, include_external_packages=strangers, cache_dir=None
+    )
 
 
 @cache
@@ -53,6 +57,16 @@ def superfluous(stage: Stage) -> list[str]:
     return [declared for declared in stage.code if not any(_within(module, (declared,)) for module in reached)]
 
 
+def strangers(stage: Stage) -> set[str]:
+    """The distributions that ``stage`` may import, less what finds damage: its sums are a standard."""
+    reached = graph().find_upstream_modules(stage.run.__module__) - machinery() | {stage.run.__module__}
+    every = graph(strangers=True)
+    imported = {name for module in reached for name in every.find_modules_directly_imported_by(module)}
+    brought_by = packages_distributions()
+    names = {name for name in imported - graph().modules if name not in sys.stdlib_module_names}
+    return {brought_by.get(name, [name])[0].lower() for name in names} - {"xxhash"}
+
+
 def _within(module: str, packages: tuple[str, ...]) -> bool:
     return any(module == package or module.startswith(f"{package}.") for package in packages)
 
@@ -65,6 +79,11 @@ def test_a_stage_declares_all_that_it_imports(stage: Stage) -> None:
 @pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
 def test_a_stage_declares_nothing_else(stage: Stage) -> None:
     assert superfluous(stage) == []
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
+def test_a_stage_names_the_distributions_that_it_imports(stage: Stage) -> None:
+    assert strangers(stage) == set(stage.versions)
 
 
 @pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)

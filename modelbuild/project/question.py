@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from modelbuild.stages.key import Code
     from modelbuild.targets import Target
 
-PACKAGES = ("ml_dtypes", "msgspec", "nncf", "numkong", "numpy", "onnxruntime", "openvino", "pillow")
+PACKAGES = ("ml_dtypes", "msgspec", "nncf", "numkong", "numpy", "onnx", "onnxruntime", "openvino", "pillow")
 """Those whose versions any stage names."""
 
 

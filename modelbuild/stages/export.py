@@ -22,7 +22,7 @@ from modelbuild.stages.stage import Params, stage
         "modelbuild.stages.pairs",
         "modelbuild.tensor",
     ),
-    versions=("ml_dtypes", "numkong", "numpy", "openvino"),
+    versions=("ml_dtypes", "msgspec", "numpy", "openvino"),
     memory=appetite,
 )
 def export(inputs: Inputs, params: Params, out: Outputs) -> None:

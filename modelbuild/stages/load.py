@@ -25,7 +25,7 @@ from modelbuild.stages.stage import Params, stage
         "modelbuild.spelling",
         "modelbuild.stages.specs",
     ),
-    versions=NUMBERS,
+    versions=(*NUMBERS, "onnx"),  # which has the meaning of operators that are made of others
 )
 def load(inputs: Inputs, params: Params, out: Outputs) -> None:
     """``inputs``, ``order``, ``batch`` and ``outputs`` of params: what the manifest says. Gives the graph they make."""

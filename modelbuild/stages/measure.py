@@ -27,7 +27,7 @@ from modelbuild.tensor.fact import Fact
         "modelbuild.stages.pairs",
         "modelbuild.tensor",
     ),
-    versions=("ml_dtypes", "numkong", "numpy", "openvino"),
+    versions=("ml_dtypes", "msgspec", "numkong", "numpy", "openvino"),
     memory=appetite,
 )
 def measure(inputs: Inputs, params: Params, out: Outputs) -> None:

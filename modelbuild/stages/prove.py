@@ -35,13 +35,14 @@ NEEDS = ("onnxruntime", "openvino")
         "modelbuild.errors",
         "modelbuild.manifest.model",
         "modelbuild.runtime",
+        "modelbuild.spelling",
         "modelbuild.stages.names",
         "modelbuild.stages.pairs",
         "modelbuild.stages.specs",
         "modelbuild.stages.trial",
         "modelbuild.tensor",
     ),
-    versions=("ml_dtypes", "numkong", "numpy", *NEEDS),
+    versions=("ml_dtypes", "msgspec", "numkong", "numpy", *NEEDS),
     memory=appetite,
 )
 def prove(inputs: Inputs, params: Params, out: Outputs) -> None:
