@@ -38,6 +38,9 @@ class Errand:
     shipments: tuple[Shipment, ...] = ()
     contents: Mapping[str, tuple[Job, str]] = field(default_factory=dict)
 
+    def __str__(self) -> str:
+        return str(self.all_jobs[-1])
+
     @property
     def all_jobs(self) -> tuple[Job, ...]:
         return (*self.jobs, *(shipment.job for shipment in self.shipments))

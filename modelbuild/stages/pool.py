@@ -62,23 +62,28 @@ class Pool:
 
         Waits for its turn; ``timeout`` seconds count anew for each stage that runs.
 
-        Raises what a stage raised; StageError when the worker dies, takes too long, or the pool is killed.
+        Raises what a stage raised; StageError when the worker dies, takes too long, or the pool is killed;
+        EnvironmentTrouble when none can be started; and what ``meanwhile`` raised, once the errand is fulfilled.
         """
         self._begin_in_fork()
         with self._turns.attend():
             pending = begun or self._ask(errand, timeout)
-            while True:
-                try:
-                    if meanwhile is not None:
-                        meanwhile()
-                    return pending.wait(listener)
-                except NeverBegan:
-                    pending = self._ask(errand, timeout)
-                except BaseException:
-                    if not pending.is_over:  # Ctrl-C, or whoever listens cannot any more
-                        pending.stop()
-                    self._turns.refuse_if_stopped()
-                    raise
+            try:
+                failure = _failure_of(meanwhile) if meanwhile is not None else None
+                while True:
+                    try:
+                        done = pending.wait(listener)
+                        break
+                    except NeverBegan:
+                        pending = self._ask(errand, timeout)
+            except BaseException:
+                if not pending.is_over:  # Ctrl-C, or whoever listens cannot any more
+                    pending.stop()
+                self._turns.refuse_if_stopped()
+                raise
+        if failure is not None:
+            raise failure
+        return done
 
     def prepare(self, errand: Errand) -> None:
         """Start a worker that will be asked for such errands soon, so that it imports what it needs meanwhile."""
@@ -92,9 +97,9 @@ class Pool:
             return not self._turns.is_waited_for and any(worker.is_nearly_done() for worker in self._workers)
 
     def ahead(self, errands: Sequence[Errand], *, timeout: float | None) -> list[Pending]:
-        """Have a busy worker fulfil ``errands`` next, for `run`s to come; none if they better wait for that.
+        """Give a busy worker ``errands`` to do next, for later `run`s; an empty list where they are better kept.
 
-        Of one that is at something with the same beginnings, that has to be the one.
+        A worker that is at something with the same first job is the only candidate.
         """
         self._begin_in_fork()
         with self._lock:
@@ -175,3 +180,12 @@ class Pool:
             self._idle.remove(worker)
         else:
             self._turns.leave(worker.need)
+
+
+def _failure_of(work: Callable[[], None]) -> Exception | None:
+    """What ``work`` raises: for others, so it stops nobody who is at something."""
+    try:
+        work()
+    except Exception as error:
+        return error
+    return None

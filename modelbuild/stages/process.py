@@ -10,9 +10,10 @@ import subprocess
 import sys
 import tempfile
 import threading
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from modelbuild.errors import StageError
+from modelbuild.errors import EnvironmentTrouble, StageError
 from modelbuild.stages.channel import Channel
 from modelbuild.stages.diary import Diary
 
@@ -43,20 +44,14 @@ class Process:
 
     def __init__(self, cache: Path, store: Path, stages: Sequence[str]) -> None:
         """``stages`` are the addresses of those that it imports before it is asked for anything."""
-        ours, theirs = socket.socketpair()
-        self.diary = Diary.new()
-        shared = {"descriptor": theirs.fileno(), "diary": self.diary.fileno()}
-        boot = _BOOT.format(path=sys.path, cache=str(cache), store=str(store), stages=stages, **shared)
-        self._printed = tempfile.TemporaryFile()  # noqa: SIM115 - open for as long as the worker lives; shown if it dies
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", boot],
-                pass_fds=shared.values(),
-                stdin=subprocess.DEVNULL,
-                stdout=self._printed,
-                stderr=self._printed,
-                start_new_session=True,
-            )
+        with ExitStack() as opened:
+            ours, theirs = map(opened.enter_context, socket.socketpair())
+            self.diary = Diary.new()
+            opened.callback(self.diary.close)
+            self._printed = opened.enter_context(tempfile.TemporaryFile())  # shown if it dies
+            self._process = self._started(theirs, cache, store, stages)
+            opened.pop_all()
+        theirs.close()
         self._channel = Channel(ours)
         # A library's forked helper may hold the socket open after the worker's death: the process itself is watched.
         self._life = os.pidfd_open(self._process.pid)
@@ -64,6 +59,24 @@ class Process:
         for descriptor in (self._channel.fileno(), self._life):
             self._signs.register(descriptor, select.POLLIN)
         self._ending = threading.Lock()
+
+    def _started(self, end: socket.socket, cache: Path, store: Path, stages: Sequence[str]) -> subprocess.Popen[bytes]:
+        shared = {"descriptor": end.fileno(), "diary": self.diary.fileno()}
+        boot = _BOOT.format(path=sys.path, cache=str(cache), store=str(store), stages=stages, **shared)
+        try:
+            return subprocess.Popen(
+                [sys.executable, "-c", boot],
+                pass_fds=shared.values(),
+                stdin=subprocess.DEVNULL,
+                stdout=self._printed,
+                stderr=self._printed,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise EnvironmentTrouble(
+                f"{sys.executable}: cannot be started for a worker: {error.strerror}; free memory and processes, "
+                "or build with fewer at once (-n)"
+            ) from error
 
     @property
     def pid(self) -> int:

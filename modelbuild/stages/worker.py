@@ -29,7 +29,7 @@ _MOST_AHEAD = 8
 _SMALL = 4 << 20
 """Bytes of the files of an errand that may wait behind another."""
 _OLD_NEWS = 1 << 20
-"""Bytes of a diary that is begun anew, for which its worker has to be idle once."""
+"""Bytes of a diary above which its worker is given nothing ahead: it has to be idle for the diary to be begun anew."""
 
 
 class Worker:
@@ -126,24 +126,28 @@ class Worker:
         glance = _GLANCE if pending.timeout is None else min(_GLANCE, pending.timeout)
         at: Event | None = None
         deadline = math.inf
+        has_begun = False
         while True:
             message, is_gone = self._process.sign(glance)
             events = diary.news()
             for event in events:
+                has_begun = True
                 if event.what == "run":
-                    at = event
-                    deadline = time.monotonic() + (pending.timeout or math.inf)
+                    at, deadline = event, time.monotonic() + (pending.timeout or math.inf)
+                elif at is not None and event.key == at.key:  # what comes now may have to wait for others
+                    at, deadline = None, math.inf
             if message is not None:
                 diary.turn_page()
                 self._pace = message["seconds"]
                 self._replied(pending, events, Reply(message))
                 return True
             if is_gone:
-                self._lost(pending, events, at, None)
+                self._lost(pending, events, at, has_begun=has_begun)
                 return False
             if time.monotonic() > deadline:
                 self.kill()
-                self._lost(pending, events, at, f"took longer than {pending.timeout:g} s and was stopped")
+                late = f"took longer than {pending.timeout:g} s and was stopped"
+                self._lost(pending, events, at, late, has_begun=has_begun)
                 return False
             if events:
                 pending.tell(events)
@@ -156,14 +160,18 @@ class Worker:
                 self._on_idle(self)
         pending.tell(events, reply)
 
-    def _lost(self, pending: Pending, events: list[Event], at: Event | None, how: str | None) -> None:
+    def _lost(
+        self, pending: Pending, events: list[Event], at: Event | None, how: str | None = None, *, has_begun: bool
+    ) -> None:
         error: Exception = NeverBegan()
         if at is not None:
             how = how or self._process.end()
             events.append(Event("failed", at.stage, at.subject, how, at.key))
             error = self._process.obituary(f"{at.stage} of {at.subject}", how)
+        elif has_begun:
+            error = self._process.obituary(str(pending.errand))
         elif self._is_new:
-            error = self._process.obituary(f"{pending.errand.jobs[0]}: no worker can be started")
+            error = self._process.obituary(f"{pending.errand}: no worker can be started")
         with self._changed:
             self._on_death(self)
             behind = [waiting for waiting in self._asked if waiting is not pending]

@@ -68,9 +68,8 @@ def test_killed_at_any_moment_a_build_loses_at_most_what_was_in_flight(tmp_path:
     files = {"m.xml": "m.xml", "m.bin": "m.bin"}
     Build.open(tmp_path / "cache", listener=events.append).deliver(job, files, tmp_path / "build" / "0")
     assert [event.what for event in events] == ["hit"]
-    assert not [
-        path for path in (tmp_path / "build").iterdir() if {p.name for p in path.iterdir()} != {"m.xml", "m.bin"}
-    ]
+    delivered = [path for path in (tmp_path / "build").iterdir() if ".delivery-" not in path.name]  # drafts may be left
+    assert [path.name for path in delivered if {p.name for p in path.iterdir()} != {"m.xml", "m.bin"}] == []
 
 
 def test_a_holder_that_does_nothing_is_not_waited_for_for_ever(tmp_path: Path, model: Path) -> None:

@@ -10,7 +10,8 @@ import pytest
 from modelbuild.errors import StageError
 from modelbuild.stages.turns import Turns
 
-SOON = 0.05
+SOON = 0.1
+PATIENCE = 25.0
 
 
 @contextmanager
@@ -48,8 +49,10 @@ def test_as_many_run_as_there_are_places() -> None:
     with ExitStack() as later:
         with asking(turns, 1) as one, asking(turns, 1) as two:
             third = later.enter_context(asking(turns, 1))
-            assert (one.is_set(), two.is_set(), third.is_set()) == (True, True, False)
-        assert third.wait(1)
+            assert one.wait(PATIENCE)
+            assert two.wait(PATIENCE)
+            assert not third.is_set()
+        assert third.wait(PATIENCE)
 
 
 def test_no_more_memory_is_used_than_there_is() -> None:
@@ -57,8 +60,9 @@ def test_no_more_memory_is_used_than_there_is() -> None:
     with ExitStack() as later:
         with asking(turns, 60) as one:
             two = later.enter_context(asking(turns, 60))
-            assert (one.is_set(), two.is_set()) == (True, False)
-        assert two.wait(1)
+            assert one.wait(PATIENCE)
+            assert not two.is_set()
+        assert two.wait(PATIENCE)
 
 
 def test_what_needs_more_than_there_is_runs_alone() -> None:
@@ -67,7 +71,7 @@ def test_what_needs_more_than_there_is_runs_alone() -> None:
         with asking(turns, 10):
             giant = later.enter_context(asking(turns, 1000))
             assert not giant.is_set()
-        assert giant.wait(1)
+        assert giant.wait(PATIENCE)
 
 
 def test_a_small_need_does_not_overtake() -> None:
@@ -77,8 +81,8 @@ def test_a_small_need_does_not_overtake() -> None:
             big = later.enter_context(asking(turns, 60))
             small = later.enter_context(asking(turns, 10))
             assert not small.is_set()
-        assert big.wait(1)
-        assert small.wait(1)
+        assert big.wait(PATIENCE)
+        assert small.wait(PATIENCE)
 
 
 def test_no_more_run_than_there_are_who_attend() -> None:
@@ -89,7 +93,7 @@ def test_no_more_run_than_there_are_who_attend() -> None:
         assert not one.is_set()
         assert turns.is_waited_for
         with turns.attend():  # here they are
-            assert one.wait(1)
+            assert one.wait(PATIENCE)
         assert not turns.is_waited_for
 
 
