@@ -96,15 +96,13 @@ class Memo:
             if self._deferred is not None:
                 self._deferred.append(_line(name, made))
             elif self._journal is not None:
-                self._journal.append([_line(name, made)])
-                self._lines += 1
+                self._append(self._journal, [_line(name, made)])
 
     def keep(self) -> None:
         """Write down what was deferred."""
         with self._lock:
             if self._journal is not None and self._deferred:
-                self._journal.append(self._deferred)
-                self._lines += len(self._deferred)
+                self._append(self._journal, self._deferred)
                 self._deferred.clear()
 
     def _catch_up(self) -> None:
@@ -115,8 +113,13 @@ class Memo:
             how, path, content, *numbers = _LINE.decode(line)
             self._known[how, path] = Fingerprint(content, Signature(*numbers))
         self._lines += len(news)
+
+    def _append(self, journal: Journal, lines: list[bytes]) -> None:
+        """And clear out what is out of date, where that is most of it."""
+        journal.append(lines)
+        self._lines += len(lines)
         if self._lines > 2 * len(self._known) + _STALE_LINES:
-            self._journal.rewrite(_line(name, made) for name, made in self._known.items())
+            journal.rewrite(_line(name, made) for name, made in self._known.items())
             self._lines = len(self._known)
 
 

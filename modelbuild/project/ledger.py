@@ -29,7 +29,7 @@ class Ledger:
 
     def read(self, name: str) -> bytes | None:
         found = self._notes.get(name)
-        if found is None:
+        if not found:
             with self._lock:
                 self._catch_up()
                 found = self._notes.get(name)
@@ -43,6 +43,7 @@ class Ledger:
                 self._notes[name] = note
                 self._journal.append([_line(name, note)])
                 self._lines += 1
+                self._clear_out()
 
     def forget(self, name: str) -> None:
         self.write(name, b"")
@@ -53,6 +54,9 @@ class Ledger:
             name, _, note = line.partition(b" ")
             self._notes[name.decode()] = note
         self._lines += len(news)
+
+    def _clear_out(self) -> None:
+        """What counts no more, where that is most of it."""
         if self._lines > 2 * len(self._notes) + _SLACK:
             self._notes = {name: note for name, note in self._notes.items() if note}
             self._journal.rewrite(_line(name, note) for name, note in self._notes.items())

@@ -22,6 +22,7 @@ class History:
         self._keys: defaultdict[bytes, list[Digest]] = defaultdict(list)
         self._is_read = False
         self._lines = 0
+        self._bearable = 0
         self._lock = threading.Lock()
 
     def earlier(self, job: Job) -> list[Digest]:
@@ -44,6 +45,8 @@ class History:
             if self._journal is not None:
                 self._journal.append([_line(_name(job), key)])
                 self._lines += 1
+                if self._lines > max(self._bearable, 2 * len(self._keys) + _STALE_LINES):
+                    self._clear_out(self._journal)
 
     def _catch_up(self) -> None:
         if self._journal is None:
@@ -54,15 +57,14 @@ class History:
             name, _, key = line.rpartition(b" ")
             self._keys[name].append(key.decode())
         self._lines += len(news)
-        if news and self._lines > 2 * len(self._keys) + _STALE_LINES:
-            self._clear_out(self._journal)
 
     def _clear_out(self, journal: Journal) -> None:
         """Forget what is out of date, in the journal too where that is most of it."""
         for keys in self._keys.values():
             keys[:] = reversed(_latest(keys))
         kept = sum(map(len, self._keys.values()))
-        if self._lines > 2 * kept + _STALE_LINES:
+        self._bearable = 2 * kept + _STALE_LINES
+        if self._lines > self._bearable:
             journal.rewrite(_line(name, key) for name, keys in self._keys.items() for key in keys)
             self._lines = kept
 
