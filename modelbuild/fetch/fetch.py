@@ -66,8 +66,10 @@ def fetch(
     wanted = _wanted(source, into)
     missing = [file for file in wanted if not (file.path.is_file() and digest_of(file.path) == file.sha256)]
     if missing and offline and not str(source).startswith("file:"):
-        names = ", ".join(file.where for file in missing)
-        raise EnvironmentTrouble(f"{source}: not fetched yet, and this is offline: {names}; run once without --offline")
+        lacking = f" ({', '.join(file.where for file in missing)})" if len(wanted) > 1 else ""
+        raise EnvironmentTrouble(
+            f"{source}{lacking}: not here, and nothing is fetched now; run modelbuild fetch, or build without --offline"
+        )
     if missing:
         _bring(source, missing, into, progress or unheard, retries)
     return Fetched(tuple(FetchedFile(file.name, file.path, file.sha256) for file in wanted))

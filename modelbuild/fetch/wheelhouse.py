@@ -16,7 +16,10 @@ _PATIENCE: Final = 1800.0
 
 @contextmanager
 def room(requirement: str, into: Path) -> Iterator[Path]:
-    """The folder of the wheel of ``name==version``; within the block nobody else fills or clears it."""
+    """The folder of the wheel of ``name==version``; within the block nobody else fills or clears it.
+
+    Unless this file system knows no locks, or somebody had it for half an hour.
+    """
     folder = into / "wheels" / requirement
     with disk.explained(folder), lock.held(_lock(folder), _PATIENCE):
         folder.mkdir(parents=True, exist_ok=True)

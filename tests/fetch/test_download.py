@@ -259,7 +259,7 @@ def test_a_folder_that_cannot_be_is_one_line(server: Server, tmp_path: Path) -> 
 
 def test_offline_says_what_would_be_fetched(server: Server, tmp_path: Path) -> None:
     data = DataFile("net.bin", f"{server.url}/net.bin", SHA)
-    with pytest.raises(EnvironmentTrouble, match=r"/net\.onnx, .*/net\.bin; run once without --offline"):
+    with pytest.raises(EnvironmentTrouble, match=r"/net\.onnx, .*/net\.bin\): not here, and nothing is fetched"):
         get(f"{server.url}/net.onnx", tmp_path, SHA, data, offline=True)
     assert server.asked == []
 

@@ -174,5 +174,5 @@ def test_what_is_no_wheel_is_refused_and_not_kept(kept: Path, content: bytes) ->
 
 
 def test_offline_names_the_package(tmp_path: Path) -> None:
-    with pytest.raises(EnvironmentTrouble, match=r"models==1\.0 : net\.onnx: not fetched yet, and this is offline"):
+    with pytest.raises(EnvironmentTrouble, match=r"models==1\.0 : net\.onnx: not here, and nothing is fetched"):
         get("net.onnx", tmp_path, offline=True)
