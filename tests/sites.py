@@ -17,7 +17,9 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from modelbuild import digest
+from modelbuild.manifest import Variant
 from modelbuild.memo import Memo
+from modelbuild.project import Checkout
 
 REPOSITORY = Path(__file__).parent.parent
 DODO = '''\
@@ -145,6 +147,11 @@ class Site:
 
     def doit(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
         return self.run("doit", *arguments, **options)
+
+
+def question_of(checkout: Checkout, variant: Variant) -> bytes:
+    """All that an artifact depends on."""
+    return checkout._commissions.question(variant, checkout.sources.all_here(checkout.model(variant)))
 
 
 def learn_code(path: Path) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -11,8 +11,8 @@ import click
 from modelbuild.cli.options import manifest_option, selectors_argument
 
 if TYPE_CHECKING:
+    from modelbuild.manifest import Variant
     from modelbuild.project import Checkout
-    from modelbuild.stages import Job
 
 _DOT_SHAPES = {"file": "note", "stage": "box", "folder": "folder"}
 _MERMAID_SHAPES = {"file": "[/{}/]", "stage": "[{}]", "folder": "([{}])"}
@@ -30,38 +30,38 @@ class Edge(NamedTuple):
 @click.option("--format", "form", type=click.Choice(["dot", "mermaid"]), default="dot", show_default=True)
 @manifest_option
 def graph_command(selectors: Sequence[str], form: str, manifest: Path) -> None:
-    """Print what is made of what: sources, stages, artifacts. For Graphviz, or for a Markdown page."""
+    """Print what is made of what: sources, stages, artifacts. For Graphviz, or for a Markdown page.
+
+    Only what a build here would ask for is drawn, and nothing is fetched for that.
+    """
     from modelbuild.manifest import select
     from modelbuild.project import Checkout
 
     with Checkout.open(manifest) as checkout:
         edges: dict[Edge, None] = {}
         for variant in select(selectors, checkout.manifest):
-            artifact = checkout.artifact(variant)
-            place = checkout.folder(variant).relative_to(checkout.manifest.root).as_posix()
-            for job in (artifact.prove, artifact.describe, artifact.package):
-                edges |= dict.fromkeys(_edges(job, _namer(checkout)))
-            edges[Edge(("stage", str(artifact.package)), ("folder", place))] = None
+            edges |= dict.fromkeys(_edges(checkout, variant))
     click.echo("\n".join(_dot(edges) if form == "dot" else _mermaid(edges)))
 
 
-def _namer(checkout: Checkout) -> Callable[[Path], str]:
-    def name(path: Path) -> str:
-        root = checkout.manifest.root
-        return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
+def _edges(checkout: Checkout, variant: Variant) -> Iterator[Edge]:
+    """Raises where a source would have to be fetched."""
+    from modelbuild.stages.job import Job, reach_of
 
-    return name
+    artifact = checkout.planned(variant)
+    for job in reach_of(checkout.asked(artifact)).jobs:
+        for source in job.sources.values():
+            read = ("stage", str(source)) if isinstance(source, Job) else ("file", _shown(source.path, checkout))
+            yield Edge(read, ("stage", str(job)))
+    yield Edge(("stage", str(artifact.package)), ("folder", _shown(checkout.folder(variant), checkout)))
+    if artifact.export is not None:
+        compiled = checkout.compiled_folder(variant)
+        yield Edge(("stage", str(artifact.export)), ("folder", _shown(compiled, checkout)))
 
 
-def _edges(job: Job, name: Callable[[Path], str]) -> Iterator[Edge]:
-    from modelbuild.stages import Job
-
-    for source in job.sources.values():
-        if isinstance(source, Job):
-            yield from _edges(source, name)
-            yield Edge(("stage", str(source)), ("stage", str(job)))
-        else:
-            yield Edge(("file", name(source.path)), ("stage", str(job)))
+def _shown(path: Path, checkout: Checkout) -> str:
+    root = checkout.manifest.root
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
 
 
 def _numbered(edges: Sequence[Edge] | dict[Edge, None]) -> dict[tuple[str, str], str]:

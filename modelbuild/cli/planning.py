@@ -1,4 +1,4 @@
-"""Commands that say what is there, what would run, and why. Nothing runs."""
+"""Commands that say what is there, what would run, and why. Nothing runs, but for what `why` has to see."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def explain_command(selectors: Sequence[str], as_json: bool, manifest: Path) -> 
 
     with Checkout.open(manifest) as checkout:
         for variant in select(selectors, checkout.manifest):
-            stages = list(checkout.forecast(variant).chain())
+            stages = checkout.chain(variant)
             if as_json:
                 click.echo(json.dumps({"variant": str(variant), "stages": [_plain(one) for one in stages]}))
                 continue
@@ -95,7 +95,7 @@ def status_command(selectors: Sequence[str], as_json: bool, manifest: Path) -> i
             click.echo(f"stale   {name}  {why}")
         for folder in orphans:
             click.echo(f"orphan  {folder}  not in {manifest}; modelbuild clean --orphans removes it")
-        click.echo(f"{len(variants) - len(stale)} up to date, {len(stale)} stale, {len(orphans)} orphans")
+        click.echo(f"{len(variants) - len(stale)} up to date, {len(stale)} stale, {plural(len(orphans), 'orphan')}")
     return ExitCode.STALE if stale else ExitCode.OK
 
 

@@ -5,8 +5,18 @@ called by the content, so that nothing is fetched twice and nothing can be mista
 """
 
 from modelbuild.fetch.fetch import Fetched, FetchedFile, fetch
-from modelbuild.fetch.given import given_files
+from modelbuild.fetch.given import GivenFiles, given_files
 from modelbuild.fetch.incoming import PATIENT, Progress, Retries
 from modelbuild.fetch.wheelhouse import discard_wheels
 
-__all__ = ["PATIENT", "Fetched", "FetchedFile", "Progress", "Retries", "discard_wheels", "fetch", "given_files"]
+__all__ = [
+    "PATIENT",
+    "Fetched",
+    "FetchedFile",
+    "GivenFiles",
+    "Progress",
+    "Retries",
+    "discard_wheels",
+    "fetch",
+    "given_files",
+]

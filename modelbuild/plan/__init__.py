@@ -1,8 +1,7 @@
 """What a manifest asks for, as jobs: models x targets x precisions."""
 
-from modelbuild.plan.artifact import Artifact, delivered_files
-from modelbuild.plan.files import Files
+from modelbuild.plan.artifact import Artifact
 from modelbuild.plan.makers import makers
 from modelbuild.plan.provenance import framework
 
-__all__ = ["Artifact", "Files", "delivered_files", "framework", "makers"]
+__all__ = ["Artifact", "framework", "makers"]

@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from modelbuild.fetch import FetchedFile
+from modelbuild.fetch import FetchedFile, GivenFiles
 from modelbuild.manifest.model import Model, Variant
 from modelbuild.passes.pipeline import DEFAULT
-from modelbuild.plan.files import Files
 from modelbuild.plan.provenance import framework, provenance
 from modelbuild.stages import FileInput, Job
 from modelbuild.stages.check import check
@@ -21,7 +20,7 @@ from modelbuild.stages.job import Source
 from modelbuild.stages.load import load
 from modelbuild.stages.machine import machine
 from modelbuild.stages.measure import measure
-from modelbuild.stages.names import BIN, BLOB, GRAPH, IR, LATENCY, MODEL, ORIGIN, PLAIN, PROOF, PROVENANCE, XML
+from modelbuild.stages.names import BLOB, GRAPH, IR, LATENCY, MODEL, ORIGIN, PLAIN, PROOF, PROVENANCE, delivered
 from modelbuild.stages.optimize import optimize
 from modelbuild.stages.package import package
 from modelbuild.stages.prove import prove
@@ -30,10 +29,6 @@ from modelbuild.stages.specialize import specialize
 from modelbuild.stages.specs import plain_spec, plain_transform
 from modelbuild.stages.transform import transform
 from modelbuild.targets import Precision
-
-
-def delivered_files(model: str) -> dict[str, str]:
-    return {f"{model}.xml": XML, f"{model}.bin": BIN, PROVENANCE: PROVENANCE}
 
 
 @dataclass(frozen=True)
@@ -45,12 +40,12 @@ class Artifact:
 
     model: Model
     variant: Variant
-    given: Files
+    given: GivenFiles
 
     @property
     def files(self) -> dict[str, str]:
         """What is delivered: name in the folder -> output of the job ``package``."""
-        return delivered_files(self.variant.model)
+        return delivered(self.variant.model)
 
     # ---- what makes it ----
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from modelbuild import __version__
+from modelbuild.fetch import GivenFiles
 from modelbuild.manifest.model import Model, Variant
 from modelbuild.passes.pipeline import DEFAULT
-from modelbuild.plan.files import Files
 from modelbuild.stages.specs import plain_spec, plain_transform
 
 
@@ -17,7 +17,7 @@ def framework(model: Model) -> str:
     return model.framework or "onnx"
 
 
-def provenance(model: Model, variant: Variant, files: Files) -> Mapping[str, Any]:
+def provenance(model: Model, variant: Variant, files: GivenFiles) -> Mapping[str, Any]:
     """Plain data: no time, no path of this machine."""
     return {
         "model": model.id,
@@ -34,7 +34,7 @@ def provenance(model: Model, variant: Variant, files: Files) -> Mapping[str, Any
     }
 
 
-def _options(model: Model, variant: Variant, files: Files) -> dict[str, Any]:
+def _options(model: Model, variant: Variant, files: GivenFiles) -> dict[str, Any]:
     limits = variant.target.limits(static_shapes=model.static_shape)
     options = {
         "inputs": [plain_spec(spec) for spec in model.inputs],

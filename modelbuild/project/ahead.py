@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from contextlib import suppress
-from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from modelbuild.stages.event import unheard
@@ -18,10 +17,6 @@ if TYPE_CHECKING:
 
 _MODELS = 8
 """Those that are looked at in one go."""
-
-
-class NotYet(Exception):
-    """What it is made of is still to be fetched."""
 
 
 class Begun(NamedTuple):
@@ -44,14 +39,17 @@ class Ahead:
         self,
         prepare: Callable[[Variant], Commission | None],
         begin: Callable[[Sequence[Commission]], Sequence[Pending]],
+        *,
+        is_here: Callable[[str], bool],
         has_room: Callable[[], bool],
     ) -> None:
-        """``prepare`` gives None for what is to wait until it is asked for; it may raise NotYet.
+        """``prepare`` gives None for what is to wait until it is asked for, ``begin`` nothing where these do not fit.
 
-        ``begin`` gives nothing if there is no room for that, which ``has_room`` says of anything at all.
+        ``is_here`` says of a model whether its files are fetched, ``has_room`` whether anything at all would fit.
         """
         self._prepare = prepare
         self._begin = begin
+        self._is_here = is_here
         self._has_room = has_room
         self._expected: Iterable[Variant] = ()
         self._models: dict[str, list[Variant]] | None = None
@@ -62,13 +60,20 @@ class Ahead:
         self._filling = threading.Lock()
 
     def expect(self, variants: Iterable[Variant]) -> None:
-        """What will be asked for, in about this order; not looked at before something has to be made."""
-        self._expected = variants
+        """What will be asked for, in about this order, and nothing else; not looked at before something is made."""
+        with self._lock:
+            self._expected = variants
+            self._models = None
 
     def reach(self, variant: Variant) -> None:
         """It is asked for now: nobody begins it any more."""
         with self._lock:
             self._asked.add(variant)
+
+    def has_begun(self, variant: Variant) -> bool:
+        """And nobody has taken it yet."""
+        with self._lock:
+            return variant in self._begun
 
     def take(self, variant: Variant) -> Begun | None:
         with self._lock:
@@ -84,14 +89,11 @@ class Ahead:
             return
         try:
             models = self._waiting()
-            for model in list(islice(models, _MODELS)):
-                if not self._has_room():
+            here = filter(self._is_here, list(models))
+            for _ in range(_MODELS):
+                if not self._has_room() or (model := next(here, None)) is None:
                     break
-                try:
-                    is_done = self._try(model, models[model])
-                except NotYet:  # perhaps never, if it cannot be fetched; others may be here
-                    continue
-                if is_done:
+                if self._try(model, models[model]):
                     del models[model]
                     del self._prepared[model]
         finally:
@@ -99,11 +101,12 @@ class Ahead:
 
     def _waiting(self) -> dict[str, list[Variant]]:
         """The models of which something may be left."""
-        if self._models is None:
-            self._models = {}
-            for variant in self._expected:
-                self._models.setdefault(variant.model, []).append(variant)
-        return self._models
+        with self._lock:
+            if self._models is None:
+                self._models = {}
+                for variant in self._expected:
+                    self._models.setdefault(variant.model, []).append(variant)
+            return self._models
 
     def _try(self, model: str, variants: Sequence[Variant]) -> bool:
         """Begin what is left of a model; False if there is no room for it."""

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelbuild import disk
+from modelbuild.stages.names import PROVENANCE, delivered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from modelbuild.manifest import Variant
 
-PROVENANCE = "provenance.json"
 REPORTS = ("report.json", "report.html")
 _LARGEST = 16 << 20
 
@@ -41,7 +41,7 @@ def compiled_place(variant: Variant) -> str:
 
 def names(variant: Variant) -> tuple[str, ...]:
     """What lies there."""
-    return f"{variant.model}.xml", f"{variant.model}.bin", PROVENANCE
+    return tuple(delivered(variant.model))
 
 
 def at(folder: Path) -> Delivery | None:
@@ -51,7 +51,7 @@ def at(folder: Path) -> Delivery | None:
         if path.is_symlink() or path.stat().st_size > _LARGEST:
             return None
         said = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     match said:
         case {"model": str(model), "tools": {"modelbuild": str()}, "files": dict(files)}:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from modelbuild.errors import EnvironmentTrouble
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from modelbuild.plan import Artifact
     from modelbuild.stages import Job
 
@@ -26,20 +28,14 @@ class Judges:
         """Whether both runtimes are installed."""
         return all(find_spec(name) is not None for name in _RUNTIMES)
 
-    def jobs(self, artifact: Artifact) -> list[Job]:
-        """All that is asked for an artifact; what is delivered comes last."""
-        return [*self.before_delivery(artifact), artifact.package]
-
-    def before_delivery(self, artifact: Artifact) -> list[Job]:
-        """Whatever runs an artifact comes first, so that one that fails is not delivered."""
-        found = [artifact.prove] if self.can_prove else []
+    def jobs(self, artifact: Artifact) -> Iterator[Job]:
+        """Those that run an artifact here, or judge what came of that."""
+        if self.can_prove:
+            yield artifact.prove
         if self.can_prove and self._is_here(artifact.variant.target.device):
-            found.append(artifact.measure)
+            yield artifact.measure
         if artifact.check is not None and self._lack(artifact) is None:
-            found.append(artifact.check)
-        if artifact.export is not None:
-            found.append(artifact.export)
-        return [*found, artifact.describe]
+            yield artifact.check
 
     def refuse_what_cannot_be_answered(self, artifact: Artifact) -> None:
         """Raise :class:`EnvironmentTrouble` where the manifest asks for what nobody here can look at."""

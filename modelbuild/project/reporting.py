@@ -38,7 +38,7 @@ _ENCODER = msgspec.json.Encoder()
 class Reporting:
     """What is said of artifacts is noted one by one when they are made, so that a report reads no records.
 
-    What each model gave to the report is taken over from there as it stands: after one change, all but one.
+    Parts of models that did not change are copied from the last report.
     """
 
     def __init__(

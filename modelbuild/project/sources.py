@@ -11,18 +11,18 @@ import msgspec
 
 from modelbuild.digest import Digest
 from modelbuild.errors import BuildError
-from modelbuild.fetch import FetchedFile, discard_wheels, fetch, given_files
+from modelbuild.fetch import FetchedFile, GivenFiles, discard_wheels, fetch, given_files
 from modelbuild.memo import Signature, is_settled, signature, signature_of
 from modelbuild.stages.names import EXTENSION, EXTENSION_CODE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
     from modelbuild.fetch import Progress
     from modelbuild.manifest import Model
     from modelbuild.memo import Memo
-    from modelbuild.project.further import Further
     from modelbuild.project.ledger import Ledger
+    from modelbuild.project.named_files import NamedFiles
 
 
 class _File(NamedTuple):
@@ -44,28 +44,17 @@ class _Note(msgspec.Struct, frozen=True):
 _DECODER = msgspec.json.Decoder(_Note)
 
 
-class Given(NamedTuple):
-    """All files that an artifact is made of and judged by; ``extensions`` by role."""
-
-    source: tuple[FetchedFile, ...]
-    reference: tuple[FetchedFile, ...]
-    calibration: tuple[FetchedFile, ...]
-    extensions: Mapping[str, FetchedFile]
-
-    @property
-    def every(self) -> tuple[FetchedFile, ...]:
-        return (*self.source, *self.reference, *self.calibration, *self.extensions.values())
-
-
 class Sources:
     """What is found is kept for as long as this object lives: two questions in one run get one answer."""
 
-    def __init__(self, root: Path, cache: Path, memo: Memo, ledger: Ledger, further: Further, *, offline: bool) -> None:
+    def __init__(
+        self, root: Path, cache: Path, memo: Memo, ledger: Ledger, named: NamedFiles, *, offline: bool
+    ) -> None:
         self._root = root
         self._into = cache / "sources"
         self._memo = memo
         self._ledger = ledger
-        self._further = further
+        self._named = named
         self._offline = offline
         self._found: dict[str, tuple[FetchedFile, ...]] = {}
         self._data: dict[tuple[str, ...], tuple[FetchedFile, ...]] = {}
@@ -94,35 +83,49 @@ class Sources:
             found = self._found.setdefault(model.id, self._as_noted(model) or self._look(model, offline=True))
         return found
 
+    def is_found(self, name: str) -> bool:
+        """Whether the files of a model of that name were found in this run. Looks at nothing."""
+        return name in self._found
+
     def key(self, model: Model) -> Digest | None:
         """Under which the store may say what files belong to a model, as far as it was fetched."""
         noted = self._noted(model)
-        return None if noted is None else self._further.key(noted.files[0].sha256)
+        return None if noted is None else self._named.key(noted.files[0].sha256)
 
     def is_noted(self, model: Model) -> bool:
         """Whether all files are there, and are those that were noted last."""
-        noted = self._noted(model)
         try:
+            noted = self._noted(model)
             return noted is not None and [file[:2] for file in noted.files] == [
                 (file.name, file.sha256) for file in self.here(model)
             ]
         except BuildError:  # whoever fetches will meet it and say it; here it means that there is something to do
             return False
 
-    def given(self, model: Model, source: tuple[FetchedFile, ...]) -> Given:
-        """With what belongs to a model's own files, found as `here` or `of` found them."""
-        return Given(source, self.reference(model), self.calibration(model), self.extensions(model))
+    def all_of(self, model: Model) -> GivenFiles:
+        """What a model is made of and judged by, fetched if need be."""
+        return self._with_data(model, self.of(model))
 
-    def reference(self, model: Model) -> tuple[FetchedFile, ...]:
+    def all_here(self, model: Model) -> GivenFiles:
+        """The same; raises if one would have to be fetched."""
+        return self._with_data(model, self.here(model))
+
+    def calibration(self, model: Model) -> tuple[FetchedFile, ...]:
+        """What the ranges of activations are measured on."""
+        return self._given(model.calibration.data) if model.calibration is not None else ()
+
+    def _with_data(self, model: Model, source: tuple[FetchedFile, ...]) -> GivenFiles:
+        return GivenFiles(source, self._reference(model), self.calibration(model), dict(self._extensions(model)))
+
+    def _reference(self, model: Model) -> tuple[FetchedFile, ...]:
         """What an artifact is held against its source on; nothing where the manifest names nothing."""
         return self._given(model.reference.data) if model.reference is not None else ()
 
-    def extensions(self, model: Model) -> dict[str, FetchedFile]:
-        """What defines operations, handlers and rules of the user's own."""
-        return dict(self._extensions(model))
-
     def _extensions(self, model: Model) -> Iterator[tuple[str, FetchedFile]]:
-        """By the role that each file has; of an installed package, all code that its own file may import."""
+        """What defines operations, handlers and rules of the user's own, by the role that each file has.
+
+        Of an installed package that is all code that its own file may import.
+        """
         for i, one in enumerate(model.extensions):
             if isinstance(one, str):
                 yield from ((f"{EXTENSION}{i}", file) for file in self._given((one,)))
@@ -133,10 +136,6 @@ class Sources:
             yield f"{EXTENSION}{i}", FetchedFile(own.name, own, self._memo.of(own))
             for name, path in code.items():
                 yield f"{EXTENSION_CODE}{i}/{name}", FetchedFile(name, path, self._memo.of(path))
-
-    def calibration(self, model: Model) -> tuple[FetchedFile, ...]:
-        """What the ranges of activations are measured on."""
-        return self._given(model.calibration.data) if model.calibration is not None else ()
 
     def known(self) -> list[Path]:
         """The files that were asked for."""
@@ -152,8 +151,8 @@ class Sources:
     def keep(self, model: Model) -> None:
         """Note for all who share the store which files a model names, if that was learnt just now."""
         own = self._found[model.id][0]
-        if self._further.is_news(own) and self._settled(own) is not None:
-            self._further.keep(own)
+        if self._named.is_news(own) and self._settled(own) is not None:
+            self._named.keep(own)
 
     def forget(self, model: Model) -> None:
         """Remove the note. What was fetched is kept: it takes a network to get it back."""
@@ -187,7 +186,7 @@ class Sources:
         noted = self._noted(model)
         if noted is not None and noted.files[0][:2] == (own.name, own.sha256):
             return [file.name for file in noted.files]
-        return self._further.of(own)
+        return self._named.of(own)
 
     def _given(self, patterns: tuple[str, ...]) -> tuple[FetchedFile, ...]:
         if patterns not in self._data:

@@ -9,24 +9,24 @@ import msgspec
 
 from modelbuild.project import shared
 from modelbuild.project.shared import SharedNote
-from modelbuild.stages.names import BIN, PROVENANCE, XML
+from modelbuild.stages.names import delivered
 
 if TYPE_CHECKING:
     from modelbuild.digest import Digest
     from modelbuild.store import Blob, LocalStore
 
-_DELIVERED = (XML, BIN, PROVENANCE)
+_DELIVERED = frozenset(delivered("").values())
 _Key: TypeAlias = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 
 
 class Whole(NamedTuple):
-    """``keys`` by stage were answered, ``blobs`` are delivered: the pair and where it comes from.
+    """``keys`` by stage were answered, ``blobs`` by output are delivered: the pair and where it comes from.
 
     ``entry`` is what the report says of it, ``notes`` are for people; ``seconds`` is what its stages took.
     """
 
     keys: Mapping[str, Digest]
-    blobs: tuple[Blob, ...]
+    blobs: Mapping[str, Blob]
     entry: bytes
     notes: tuple[str, ...]
     seconds: float
@@ -51,12 +51,11 @@ def read(store: LocalStore, question: bytes) -> Whole | None:
         said = _DECODER.decode(found.note)
     except msgspec.DecodeError:
         return None
-    if "package" not in said.keys or not found.blobs.keys() >= set(_DELIVERED):
+    if "package" not in said.keys or not found.blobs.keys() >= _DELIVERED:
         return None
-    blobs = tuple(found.blobs[name] for name in _DELIVERED)
-    return Whole(said.keys, blobs, bytes(said.entry), said.notes, found.seconds)
+    return Whole(said.keys, found.blobs, bytes(said.entry), said.notes, found.seconds)
 
 
 def write(store: LocalStore, question: bytes, whole: Whole) -> None:
     note = _ENCODER.encode(_Note(dict(whole.keys), msgspec.Raw(whole.entry), whole.notes))
-    shared.write(store, question, SharedNote(note, dict(zip(_DELIVERED, whole.blobs, strict=True)), whole.seconds))
+    shared.write(store, question, SharedNote(note, whole.blobs, whole.seconds))

@@ -79,20 +79,14 @@ class Forecast:
     before: Mapping[str, Forecast]
 
     def chain(self) -> Iterator[Forecast]:
-        """What leads to the answer, inputs first, and the answer itself; what two jobs share comes twice."""
-        for earlier in self.before.values():
-            yield from earlier.chain()
-        yield self
+        """What leads to the answer, inputs first, and the answer itself, each once."""
+        yield from _each_once((*(earlier for before in self.before.values() for earlier in before.chain()), self))
 
     def would_run(self) -> Iterator[Forecast]:
         """Everything that asking for this job would (or may) run, inputs first, each once."""
         if self.outcome == "hit":  # what it was made of may be gone, and is not missed
             return
-        seen: set[int] = set()
-        for forecast in (*(earlier for before in self.before.values() for earlier in before.would_run()), self):
-            if id(forecast.job) not in seen:
-                seen.add(id(forecast.job))
-                yield forecast
+        yield from _each_once((*(earlier for before in self.before.values() for earlier in before.would_run()), self))
 
 
 class Build:
@@ -244,7 +238,7 @@ class Build:
     def _read(self, answer: Answer, output: str, look: Look) -> bytes:
         """An output of what was just ensured."""
         try:
-            return self.store.path(answer.blob(output)).read_bytes()
+            return self.store.read(answer.blob(output))
         except Lost:
             return self.content(answer.job, output, look=look)
 
@@ -426,6 +420,15 @@ class Build:
     def _tell_damage(self) -> None:
         while self.store.damage:
             self.listener(Event("damaged", why=str(self.store.damage.popleft())))
+
+
+def _each_once(forecasts: Iterable[Forecast]) -> Iterator[Forecast]:
+    """The first of each job: what two jobs read is one job."""
+    seen: set[int] = set()
+    for forecast in forecasts:
+        if id(forecast.job) not in seen:
+            seen.add(id(forecast.job))
+            yield forecast
 
 
 def _jobs(sources: Mapping[str, Source]) -> Iterator[tuple[str, Job]]:

@@ -61,7 +61,7 @@ class Errand:
     @cached_property
     def size(self) -> int:
         """The bytes of all files that are read."""
-        return sum(path.stat().st_size for path in {file.path for file in self.reach.files} if path.exists())
+        return sum(map(_size, {file.path for file in self.reach.files}))
 
     def memory(self) -> int:
         """The bytes that any of it may need at once."""
@@ -135,6 +135,10 @@ class Done(NamedTuple):
     contents: Mapping[str, str]
     steps: tuple[Step, ...]
 
+    def of(self, job: Job) -> Said:
+        """The answer to ``job``, which was asked for."""
+        return self.answers[job.stage.name]
+
     def plain(self) -> dict[str, Any]:
         return {
             "answers": {stage: _plain(said) for stage, said in self.answers.items()},
@@ -153,6 +157,13 @@ def done_of(plain: Mapping[str, Any]) -> Done:
         plain["contents"],
         tuple(Step(*step) for step in plain["steps"]),
     )
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:  # whoever reads it meets that, and says it
+        return 0
 
 
 def _plain(said: Said) -> list[Any]:

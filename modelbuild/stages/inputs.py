@@ -50,10 +50,6 @@ class Inputs:
                 return self._store.path(_readable(answered, name))
         raise Bug(f"input {role!r} is {'a file' if name else 'a job, whose outputs have names'}")
 
-    def names(self, role: str) -> list[str]:
-        """The outputs of the job of ``role``, in order."""
-        return sorted(self._answered(role).record.outputs)
-
     def output(self, role: str, name: str) -> Blob:
         """What output ``name`` of the job of ``role`` is, without reading it."""
         return self._answered(role).record.outputs[name].blob

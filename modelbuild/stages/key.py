@@ -50,7 +50,7 @@ class Key:
 class Code:
     """The digests of our own code, taken once: what this process runs is what it found when it started.
 
-    A file edited later is not in any digest, but a late import might read it: `check` tells.
+    A file edited later is not in any digest, but a late import might read it: `changed` tells.
     """
 
     def __init__(self, memo: Memo) -> None:

@@ -34,3 +34,8 @@ LATENCY: Final = "latency.json"
 VERDICT: Final = "verdict.json"
 SUMMARY: Final = "summary.json"
 TRACE: Final = "trace.txt"
+
+
+def delivered(model: str) -> dict[str, str]:
+    """What is laid out of an artifact: the name of each file, and which output of the job `package` it is."""
+    return {f"{model}.xml": XML, f"{model}.bin": BIN, PROVENANCE: PROVENANCE}

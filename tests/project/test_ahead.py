@@ -12,11 +12,11 @@ import pytest
 from sites import Site, write_model
 
 from modelbuild.errors import BuildError
+from modelbuild.fetch import GivenFiles
 from modelbuild.manifest import Variant
 from modelbuild.project import Checkout, abreast
-from modelbuild.project.ahead import Ahead, NotYet
+from modelbuild.project.ahead import Ahead
 from modelbuild.project.judging import Judges
-from modelbuild.project.sources import Given
 
 
 @pytest.fixture
@@ -46,13 +46,16 @@ class Workers:
         self.prepared: list[str] = []
 
     def ahead(self, variants: Sequence[Variant]) -> Ahead:
-        made = Ahead(self._prepare, self._begin, lambda: self.room > 0)  # type: ignore[arg-type]
+        made = Ahead(
+            self._prepare,  # type: ignore[arg-type]
+            self._begin,  # type: ignore[arg-type]
+            is_here=lambda model: model not in self.remote,
+            has_room=lambda: self.room > 0,
+        )
         made.expect(iter(variants))
         return made
 
     def _prepare(self, variant: Variant) -> str | None:
-        if variant.model in self.remote:
-            raise NotYet
         self.prepared.append(str(variant))
         return None if str(variant) in self.missing else str(variant)
 
@@ -131,6 +134,17 @@ def test_what_is_still_to_be_fetched_is_tried_again(variants: list[Variant]) -> 
     assert ahead._prepared == {}
 
 
+def test_many_that_cannot_be_fetched_hold_up_no_other(site: Site) -> None:
+    names = [f"m{n}" for n in range(30)]
+    for name in names:
+        site.add(name)
+    with Checkout.open(site.manifest) as checkout:
+        variants = [variant for variant in checkout.manifest.variants() if variant.model in names]
+    workers = Workers(100, remote=names[:29])
+    workers.ahead(variants).fill()
+    assert workers.begun == [["m29@cpu:FP32", "m29@cpu:FP16"]]
+
+
 def test_nothing_expected_is_nothing_begun() -> None:
     workers = Workers(1)
     workers.ahead([]).fill()
@@ -157,7 +171,7 @@ def test_the_same_comes_out_as_without(site: Site, variants: list[Variant]) -> N
     with Checkout.open(site.manifest, workers=2) as checkout:
         checkout.expect(variants)
         make_all(checkout, variants)
-        assert checkout._ahead.left() == []
+        assert checkout._making._ahead.left() == []
         checkout.reporting.write()
     assert sorted(site.ran()) == ran
     there = site.contents("build")
@@ -171,14 +185,14 @@ def test_something_is_begun_before_it_is_asked_for(site: Site, variants: list[Va
     begun: list[str] = []
     with Checkout.open(site.manifest, workers=2) as checkout:
         checkout.expect(variants)
-        take = checkout._ahead.take
+        take = checkout._making._ahead.take
 
         def watch(variant: Variant) -> object:
             found = take(variant)
             begun.extend([str(variant)] if found is not None else [])
             return found
 
-        checkout._ahead.take = watch  # type: ignore[assignment, method-assign]
+        checkout._making._ahead.take = watch  # type: ignore[assignment, method-assign]
         make_all(checkout, variants)
     assert begun
 
@@ -196,7 +210,7 @@ def begin(checkout: Checkout, variants: Sequence[Variant], last: str) -> None:
     """Make what it takes until ``last`` is begun and nobody has asked for it."""
     checkout.expect(variants)
     asked = iter(variants)
-    while not any(str(one.commission.artifact.variant) == last for one in checkout._ahead.left()):
+    while not any(str(one.commission.artifact.variant) == last for one in checkout._making._ahead.left()):
         thread = threading.Thread(target=checkout.make, args=(next(asked),))
         thread.start()
         thread.join()
@@ -223,9 +237,9 @@ def test_a_source_that_changes_while_it_is_prepared_answers_no_other_question(
     first = path.read_bytes()
     with Checkout.open(site.manifest, workers=2) as checkout:
         z = checkout.manifest.models["z"]
-        ask, asked = checkout._question, list[str]()
+        ask, asked = checkout._commissions.question, list[str]()
 
-        def change(variant: Variant, given: Given) -> bytes:
+        def change(variant: Variant, given: GivenFiles) -> bytes:
             question = ask(variant, given)
             if variant.model == "z" and not asked:
                 asked.append(str(variant))
@@ -233,7 +247,7 @@ def test_a_source_that_changes_while_it_is_prepared_answers_no_other_question(
                 checkout.sources.fetch(z)
             return question
 
-        checkout._question = change  # type: ignore[method-assign]
+        checkout._commissions.question = change  # type: ignore[method-assign]
         begin(checkout, variants, "z@cpu:FP16")
         make_all(checkout, z.variants())
     assert asked
@@ -249,7 +263,7 @@ def test_a_source_that_changes_while_it_is_prepared_answers_no_other_question(
 def test_what_was_begun_and_is_never_asked_for_is_noted(site: Site, variants: list[Variant]) -> None:
     with Checkout.open(site.manifest, workers=2) as checkout:
         begin(checkout, variants, "z@cpu:FP16")
-        left = checkout._ahead.left()
+        left = checkout._making._ahead.left()
         for begun in left:
             while not begun.pending.is_over:
                 time.sleep(0.01)

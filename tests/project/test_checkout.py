@@ -11,10 +11,12 @@ import pytest
 from sites import Site, write_model
 
 from modelbuild import digest
-from modelbuild.errors import BuildError, ManifestError, SourceError, UnsupportedModel
+from modelbuild.errors import BuildError, ManifestError, SourceError, StoreError, UnsupportedModel
 from modelbuild.manifest import Variant, select
 from modelbuild.project import Checkout
+from modelbuild.project.commission import Commissions
 from modelbuild.project.judging import Judges
+from modelbuild.project.stamp import Stamp, Stamps
 from modelbuild.stages.key import Code
 from modelbuild.stages.look import Looks
 from modelbuild.store import lock
@@ -130,7 +132,7 @@ def test_what_was_made_of_the_very_same_is_delivered_without_planning(
     build(site)
     before = site.contents("build/one")
     shutil.rmtree(site.root / "build")
-    monkeypatch.setattr(Checkout, "_plan", None)
+    monkeypatch.setattr(Commissions, "artifact", None)
     assert build(site) == []
     assert site.contents("build/one") == before
 
@@ -203,7 +205,7 @@ def test_a_source_that_changes_between_two_artifacts_is_no_answer_to_what_was_as
         one, other, *_ = checkout.manifest.variants()
         checkout.make(one)
         write_model(site.root / "src" / "one.onnx", scale=3.0)
-        checkout._looks = Looks(1)  # as a worker that has not seen the file before
+        checkout._making._looks = Looks(1)  # as a worker that has not seen the file before
         with pytest.raises(SourceError, match=r"one\.onnx: changed since it was looked at; run again"):
             checkout.make(other)
         assert checkout.stale(other) == "never built here"
@@ -218,7 +220,7 @@ def test_nor_is_an_extension_that_does(site: Site) -> None:
         one, other, *_ = checkout.manifest.variants()
         checkout.make(one)
         extension.write_text("AFTER = True\n")
-        checkout._looks = Looks(1)
+        checkout._making._looks = Looks(1)
         with pytest.raises(SourceError, match=r"extension\.py: changed since it was looked at; run again"):
             checkout.make(other)
         assert checkout.stale(other) == "never built here"
@@ -305,6 +307,51 @@ def test_folders_of_others_are_no_orphans(site: Site) -> None:
         assert checkout.orphans() == []
 
 
+def test_what_lies_in_the_place_of_a_folder_is_told(site: Site) -> None:
+    build(site)
+    shutil.rmtree(site.folder())
+    site.folder().write_text("a file")
+    with Checkout.open(site.manifest) as checkout:
+        assert str(checkout.stale(first(checkout))).endswith(" is missing")
+        with pytest.raises(StoreError, match="a file is in the way of a folder: move it"):
+            checkout.make(first(checkout))
+
+
+def test_a_provenance_of_endless_depth_is_nobodys(site: Site) -> None:
+    (site.root / "build").mkdir()
+    (site.root / "build" / "provenance.json").write_text("[" * 200_000)
+    with Checkout.open(site.manifest) as checkout:
+        assert checkout.orphans() == []
+
+
+def test_where_nothing_can_be_noted_looking_still_works(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    build(site)
+    monkeypatch.setattr(Code, "as_written", "with another comment")
+
+    def refuse(_: Stamps, variant: Variant, stamp: Stamp) -> None:
+        raise StoreError("read-only")
+
+    monkeypatch.setattr(Stamps, "note", refuse)
+    with Checkout.open(site.manifest) as checkout:
+        assert [checkout.stale(variant) for variant in checkout.manifest.variants()] == [None] * 4
+
+
+def test_whoever_only_looks_changes_no_file(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    build(site)
+    for slack in ("memo._STALE_LINES", "project.ledger._SLACK", "stages.history._STALE_LINES"):
+        monkeypatch.setattr(f"modelbuild.{slack}", 0)
+    for name in ("ledger", "entries", "history", "memo"):
+        path = site.root / "cache" / name
+        path.write_bytes(path.read_bytes() * 3)  # most of which counts no more
+    before = site.files()
+    with Checkout.open(site.manifest) as checkout:
+        assert [checkout.stale(variant) for variant in checkout.manifest.variants()] == [None] * 4
+    write_model(site.root / "src" / "one.onnx", scale=4.0)
+    with Checkout.open(site.manifest) as checkout:
+        assert checkout.stale(first(checkout)) is not None
+    assert {**site.files(), "src/one.onnx": None} == {**before, "src/one.onnx": None}
+
+
 def test_cleaning_leaves_files_of_others(site: Site) -> None:
     build(site)
     (site.folder() / "notes.txt").write_text("mine")
@@ -325,6 +372,14 @@ def test_a_provenance_that_names_files_elsewhere_removes_nothing_there(site: Sit
     with Checkout.open(site.manifest) as checkout:
         checkout.clean(first(checkout))
     assert precious.exists()
+
+
+def test_what_was_cleaned_right_after_it_was_made_is_not_noted_once_more(site: Site) -> None:
+    with Checkout.open(site.manifest) as checkout:
+        checkout.make(first(checkout))
+        checkout.clean(first(checkout))
+    with Checkout.open(site.manifest) as checkout:
+        assert checkout.stale(first(checkout)) == "never built here"
 
 
 def test_a_dry_cleaning_says_what_it_would_remove(site: Site) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sites import Site
+from sites import Site, question_of
 
 from modelbuild.errors import CheckFailed, EnvironmentTrouble, SourceError
 from modelbuild.manifest import select
@@ -123,10 +123,10 @@ def test_other_reference_inputs_make_what_was_proved_stale(site: Site, monkeypat
     make(site)
     with Checkout.open(site.manifest) as checkout:
         variant = checkout.manifest.variants()[0]
-        before = checkout._question(variant, checkout._here(variant))
+        before = question_of(checkout, variant)
     np.save(site.root / "inputs.npy", np.zeros((1, 8), np.float32))
     with Checkout.open(site.manifest) as checkout:
-        assert checkout._question(variant, checkout._here(variant)) != before
+        assert question_of(checkout, variant) != before
 
 
 def test_reference_inputs_that_are_not_there_are_named(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,8 +15,7 @@ from sites import Site
 
 from modelbuild.errors import BuildError, EnvironmentTrouble, StageError
 from modelbuild.manifest import select
-from modelbuild.project import Checkout
-from modelbuild.project.checkout import Made
+from modelbuild.project import Checkout, Made
 from modelbuild.runtime.calibration import Settings
 from modelbuild.tensor.dtype import Array
 

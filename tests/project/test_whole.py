@@ -7,7 +7,7 @@ import shutil
 from typing import Any
 
 import pytest
-from sites import Site, write_model
+from sites import Site, question_of, write_model
 
 from modelbuild import digest
 from modelbuild.errors import SourceError
@@ -16,8 +16,9 @@ from modelbuild.manifest import Variant
 from modelbuild.memo import Memo
 from modelbuild.project import Checkout, shared, whole
 from modelbuild.project.builds import Builds
-from modelbuild.project.further import Further
+from modelbuild.project.commission import Commissions
 from modelbuild.project.judging import Judges
+from modelbuild.project.named_files import NamedFiles
 from modelbuild.project.question import PACKAGES, Questions
 from modelbuild.project.shared import SharedNote
 from modelbuild.stages.event import unheard
@@ -54,13 +55,13 @@ def the_question(site: Site) -> tuple[LocalStore, bytes]:
     """What is asked of the first artifact as a whole, and the store that knows."""
     with Checkout.open(site.manifest) as checkout:
         variant = first(checkout)
-        return checkout.store, checkout._question(variant, checkout._here(variant))
+        return checkout.store, question_of(checkout, variant)
 
 
 def test_nothing_is_planned(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     before = site.contents("build")
     lose_all_but_the_store(site)
-    monkeypatch.setattr(Checkout, "_plan", None)
+    monkeypatch.setattr(Commissions, "artifact", None)
     assert make_all(site) == []
     assert site.contents("build") == before
 
@@ -146,14 +147,14 @@ def test_what_failed_is_told_to_nobody_else(site: Site) -> None:
     assert not [record for record in news if record is not None and record.fields["stage"] == "report"]
 
 
-# ---- further files ----
+# ---- files that a model names ----
 
 
-def learning(site: Site) -> Further:
+def learning(site: Site) -> NamedFiles:
     with Checkout.open(site.manifest) as checkout:
         code = Code(Memo(None))
         builds = Builds(checkout.cache, Memo(None), code, unheard, workers=1, memory=None, timeout=None)
-        return Further(builds, Questions(checkout.manifest, code))
+        return NamedFiles(builds, Questions(checkout.manifest, code))
 
 
 def own_file(site: Site, model: str = "far") -> FetchedFile:
@@ -181,13 +182,13 @@ def test_looking_alone_notes_nothing(site: Site) -> None:
 def test_what_was_looked_at_is_not_read_again_to_be_fetched(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Unless it is not there any more as it was."""
     read: list[str] = []
-    plain = Further.of
+    plain = NamedFiles.of
 
-    def of(further: Further, own: FetchedFile) -> list[str]:
+    def of(named: NamedFiles, own: FetchedFile) -> list[str]:
         read.append(own.sha256)
-        return plain(further, own)
+        return plain(named, own)
 
-    monkeypatch.setattr(Further, "of", of)
+    monkeypatch.setattr(NamedFiles, "of", of)
     site.add("new", scale=7.0)
     path = site.root / "src" / "new.onnx"
     with Checkout.open(site.manifest) as checkout:

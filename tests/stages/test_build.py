@@ -439,6 +439,14 @@ def test_a_forecast_says_what_changed_and_how_long_it_took(site: Site) -> None:
     assert [f.job.stage.name for f in forecast.would_run()] == ["emit"]
 
 
+def test_what_two_jobs_share_is_in_a_chain_once(site: Site) -> None:
+    graph = site.loaded()
+    spoken = Job(toys.speak, "m", {}, {"graph": Job(toys.keep, "m", {}, {"graph": graph})})
+    last = Job(toys.emit, "m@cpu:FP32", {"device": "cpu"}, {"graph": graph, "spoken": spoken, "model": spoken})
+    chain = [str(forecast.job) for forecast in site.build.forecast(last).chain()]
+    assert chain == ["load of m", "keep of m", "speak of m", "emit of m@cpu:FP32"]
+
+
 def test_a_forecast_comes_true(site: Site) -> None:
     for params in ({}, {"device": "gpu"}, {}):
         job = site.artifact(**params)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _NAMES = msgspec.json.Decoder(list[str])
 
 
-class Further:
+class NamedFiles:
     """Told by reading a model, and noted for whoever has the same: a front end takes longer to import than all else."""
 
     def __init__(self, builds: Builds, questions: Questions) -> None:
