@@ -31,6 +31,7 @@ def end_uncollected() -> None:
 
     Files in cycles would be closed by them, so what is still to be written is written here.
     """
+    gc.unfreeze()  # what was set aside is listed again
     for one in gc.get_objects():
         if type(one) in _WRITTEN_LATER:
             with suppress(OSError, ValueError):  # closed, detached, or nobody reads it any more

@@ -3,8 +3,8 @@
     from modelbuild.tasks import DOIT_CONFIG, task_build, task_report, task_source
 
 doit decides *whether* something runs, the store remembers *what* it gave. Losing doit's database costs looking
-everything up once; ``doit forget`` does the same. Tasks depend on each other by name only: no file of ours is hashed
-by doit.
+everything up once; ``doit forget --all`` does the same. Tasks depend on each other by name only: no file of ours is
+hashed by doit.
 
 doit's exit codes: 0 all is well; 1 a task failed; 2 a task broke, or with ``-c`` one waited for another that failed;
 3 the manifest or the command line is wrong.
@@ -261,10 +261,14 @@ class Reporter(ConsoleReporter):  # type: ignore[misc]
 
     def initialize(self, tasks: dict[str, Task], selected_tasks: list[str]) -> None:
         sys.excepthook = _without_traceback_of_interrupts
-        atexit.register(end_uncollected)  # searching so many tasks for cycles takes another fifth
+        gc.freeze()  # so many tasks, all in use to the end: one search of them for cycles takes a tenth of a second
+        atexit.register(end_uncollected)
         selected_tasks[:] = dict.fromkeys(_members_first(tasks, selected_tasks))  # before doit works through them
         if (manifest := _manifest()) is not None:
-            _checkout().expect(_variants_of(manifest, tasks, selected_tasks))
+            try:
+                _checkout().expect(_variants_of(manifest, tasks, selected_tasks))
+            except BuildError as error:  # what the environment asks for means nothing
+                raise InvalidDodoFile(str(error)) from error
 
     def execute_task(self, task: Task) -> None:
         if not _is_ours(task):
@@ -301,27 +305,29 @@ class Reporter(ConsoleReporter):  # type: ignore[misc]
 
 
 def _members_first(tasks: dict[str, Task], selected: Iterable[str]) -> Iterator[str]:
-    """Each group of ours that is needed behind its members: from a group doit goes on to what all of them need.
+    """What doit comes to, in its own order, but for sources: each is left to the first that needs it.
 
-    So the first model is made while the files of the last are still to be fetched.
+    From a group doit goes on to what all of its members need, and would see to all sources first. This way the first
+    model is made while the files of the last are still to be fetched.
     """
     seen: set[str] = set()
-    for name in selected:
-        waiting = [name]
-        while waiting:
-            task = tasks[waiting.pop()]
-            if task.name in seen:
-                continue
-            seen.add(task.name)
-            if _is_ours(task) and task.has_subtask:
-                yield from task.task_dep
-            elif task.subtask_of is None or not _is_ours(task):  # those of ours need sources only
-                waiting += task.task_dep
-        yield name
+    waiting = [*selected][::-1]
+    while waiting:
+        task = tasks[waiting.pop()]
+        if task.name in seen:  # all that it depends on has been told
+            yield task.name
+            continue
+        seen.add(task.name)
+        waiting.append(task.name)
+        if not (_is_ours(task) and task.subtask_of):
+            waiting += [name for name in reversed(task.task_dep) if name not in seen]
 
 
 def _variants_of(manifest: Manifest, tasks: dict[str, Task], selected: Iterable[str]) -> Iterator[Variant]:
-    """What may be built for those tasks, in the order in which doit comes to it."""
+    """What may be built for those tasks, in the order in which doit comes to it.
+
+    Less what tasks of others have to go before: nobody knows what they do to its files, or whether they fail.
+    """
     variants = {f"build:{variant}": variant for variant in manifest.variants()}
     seen: set[str] = set()
     waiting = [*selected][::-1]
@@ -330,8 +336,15 @@ def _variants_of(manifest: Manifest, tasks: dict[str, Task], selected: Iterable[
         if name not in seen:
             seen.add(name)
             waiting += reversed(tasks[name].task_dep)
-            if name in variants:
+            if name in variants and _depends_on_no_other(tasks[name], tasks, variants[name]):
                 yield variants[name]
+
+
+def _depends_on_no_other(task: Task, tasks: dict[str, Task], variant: Variant) -> bool:
+    source = f"source:{variant.model}"
+    before = {*task.task_dep, *task.setup_tasks, *task.calc_dep}
+    before |= {*tasks[source].task_dep, *tasks[source].setup_tasks, *tasks[source].calc_dep}
+    return before == {source}
 
 
 def _is_ours(task: Task) -> bool:

@@ -216,3 +216,75 @@ def test_what_others_left_unwritten_is_written(site: Site) -> None:
     done = site.doit("log")
     assert done.returncode == 0, done.stdout + done.stderr
     assert (site.root / "log.txt").read_text() == "said"
+
+
+_EXPORTING = """
+from modelbuild.tasks import DOIT_CONFIG, task_build, task_report, task_source as _sources
+
+
+def task_export():
+    return {"actions": ["sleep 0.5; cp new.onnx src/last.onnx"], "file_dep": ["new.onnx"], "targets": ["src/last.onnx"]}
+
+
+def task_approve():
+    return {"actions": ["test -e approved"], "uptodate": [False]}
+
+
+def task_source():
+    for task in _sources():
+        if task.get("name") == "last":
+            task["task_dep"] = ["export"]
+        if task.get("name") == "one":
+            task["task_dep"] = ["approve"]
+        yield task
+
+
+def task_all():
+    return {"actions": None, "task_dep": ["export", "build"]}
+"""
+
+
+@pytest.fixture
+def exporting(site: Site) -> Site:
+    """Others have a say in two of its models: ``last`` is written by a task, ``one`` has to be approved."""
+    for name in ("m0", "m1", "m2", "m3", "last"):
+        site.add(name)
+    (site.root / "dodo.py").write_text(_EXPORTING)
+    (site.root / "approved").touch()
+    write_model(site.root / "new.onnx", scale=19.0)
+    return site
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "2")])
+def test_what_others_do_before_a_source_is_waited_for(exporting: Site, workers: tuple[str, ...]) -> None:
+    assert exporting.doit(*workers, "build").returncode == 0
+    write_model(exporting.root / "new.onnx", scale=21.0)
+    for name in ("m0", "m1", "m2", "m3"):
+        write_model(exporting.root / "src" / f"{name}.onnx", scale=22.0)
+    done = exporting.doit(*workers, "build")
+    assert "10 made" in done.stdout, done.stdout + done.stderr
+    assert exporting.run("modelbuild", "status").returncode == 0
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "2")])
+def test_what_waits_for_others_that_fail_is_not_made(exporting: Site, workers: tuple[str, ...]) -> None:
+    (exporting.root / "approved").unlink()
+    assert exporting.doit(*workers, "-c", "build").returncode == 2
+    assert not (exporting.root / "build" / "one").exists()
+    assert (exporting.root / "build" / "last" / "cpu" / "FP16").is_dir()
+
+
+def test_tasks_of_others_keep_their_place_before_a_group(exporting: Site) -> None:
+    dodo = exporting.root / "dodo.py"
+    dodo.write_text(dodo.read_text().replace('task["task_dep"] = ["export"]', "pass"))
+    for scale in (21.0, 23.0):
+        write_model(exporting.root / "new.onnx", scale=scale)
+        assert exporting.doit("all").returncode == 0
+        assert exporting.run("modelbuild", "status").returncode == 0
+
+
+def test_what_the_environment_says_wrongly_is_told_in_one_line(site: Site) -> None:
+    done = site.run("doit", MODELBUILD_TIMEOUT="soon")
+    assert done.returncode == 3
+    assert "soon" in done.stderr
+    assert "Traceback" not in done.stderr
