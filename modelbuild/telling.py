@@ -92,14 +92,9 @@ class Screen:
         with self._lock:
             self._running.clear()
             if total is None or done < total:
-                part = (
-                    f" {figures.size(done)} of {figures.size(total)}"
-                    if total
-                    else f" {figures.size(done)}"
-                    if done
-                    else ""
-                )
-                self._running["fetch", f"{what}{part}"] = None
+                so_far = f" {figures.size(done)}" if done or total else ""
+                of_all = f" of {figures.size(total)}" if total else ""
+                self._running["fetch", f"{what}{so_far}{of_all}"] = None
             self._move()
 
     def close(self) -> None:
@@ -109,9 +104,8 @@ class Screen:
 
     def _move(self) -> None:
         """Have the last line say what runs; none if nothing does."""
-        if (
-            not self._is_live or os.getpid() != self._owner
-        ):  # the forks of `doit -P process` would write over each other
+        is_fork = os.getpid() != self._owner  # those of `doit -P process` would write over each other
+        if not self._is_live or is_fork:
             return
         if not self._running:
             if self._moving is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -131,29 +132,33 @@ def report_command(manifest: Path) -> None:
 def _outcomes(
     checkout: Checkout, variants: Sequence[Variant], workers: int, keep_going: bool, screen: Screen
 ) -> Iterator[_Outcome]:
-    """What became of each variant, in the order of making: a row if it was made, None if it was there."""
+    """What became of each variant, in the order of making: a row if it was made, None if it was there.
+
+    Once one failed, no other is begun unless ``keep_going``; those that are begun are waited for.
+    """
     from modelbuild.project import abreast
 
-    def one(variant: Variant) -> Row | BuildError | None:
-        try:
-            return _bring_up_to_date(checkout, variant, screen)
-        except BuildError as error:
-            return error
+    failed = threading.Event()
 
-    def until_one_fails(outcomes: Iterator[_Outcome]) -> Iterator[_Outcome]:
-        for variant, outcome in outcomes:
-            yield variant, outcome
-            if isinstance(outcome, BuildError) and not keep_going:
-                return
+    def one(variant: Variant) -> _Outcome | None:
+        if failed.is_set() and not checkout.has_begun(variant):
+            return None
+        try:
+            return variant, _bring_up_to_date(checkout, variant, screen)
+        except BuildError as error:
+            if not keep_going:  # here, so that this very thread does not begin the next one before anybody hears of it
+                failed.set()
+                checkout.expect(())
+            return variant, error
 
     if workers == 1:
-        yield from until_one_fails((variant, one(variant)) for variant in variants)
+        yield from filter(None, map(one, variants))
         return
     with ThreadPoolExecutor(workers) as threads:
         try:
             ordered = list(abreast(variants, workers))
             checkout.expect(ordered)
-            yield from until_one_fails(zip(ordered, threads.map(one, ordered), strict=True))
+            yield from filter(None, threads.map(one, ordered))
         except BaseException:  # Ctrl-C: whatever still runs shall not be waited for
             checkout.close()
             raise

@@ -49,7 +49,9 @@ def stats_command(as_json: bool, manifest: Path) -> None:
         return
     for name, (files, size) in takes.items():
         click.echo(f"{name:8}  {figures.plural(files, 'file')}, {figures.size(size)}")
-    click.echo(f"runs      {happened['hit']} hits, {happened['made']} made, {happened['failed']} failed")
+    click.echo(
+        f"runs      {figures.plural(happened['hit'], 'hit')}, {happened['made']} made, {happened['failed']} failed"
+    )
     for stage, count in hits.most_common():
         click.echo(f"hit       {count:6} x  {stage}")
     for why, count in reasons.most_common(_REASONS):
@@ -63,6 +65,7 @@ def stats_command(as_json: bool, manifest: Path) -> None:
 def verify_command(as_json: bool, manifest: Path) -> int:
     """Read all of the store and say what is damaged, missing or not ours. Exit code 5 if anything is."""
     from modelbuild.project import Checkout
+    from modelbuild.report.figures import plural
     from modelbuild.store.audit import audit
 
     with Checkout.open(manifest) as checkout:
@@ -72,7 +75,7 @@ def verify_command(as_json: bool, manifest: Path) -> int:
     else:
         for line in found:
             click.echo(line)
-        click.echo(f"{len(found)} findings" if found else "all is whole")
+        click.echo(plural(len(found), "finding") if found else "all is whole")
     return ExitCode.UNPROVEN if found else ExitCode.OK
 
 
@@ -105,7 +108,7 @@ def gc_command(*, max_size: int | None, max_age: float | None, dry_run: bool, as
     Without limits, only what no record names any more goes.
     """
     from modelbuild.project import Checkout
-    from modelbuild.report.figures import size
+    from modelbuild.report.figures import plural, size
     from modelbuild.store.sweep import sweep
 
     with Checkout.open(manifest) as checkout:
@@ -120,7 +123,7 @@ def gc_command(*, max_size: int | None, max_age: float | None, dry_run: bool, as
         click.echo(json.dumps(swept._asdict()))
         return
     would = "would remove" if dry_run else "removed"
-    click.echo(f"{would} {swept.records} records and {swept.blobs} blobs, {size(swept.octets)}")
+    click.echo(f"{would} {plural(swept.records, 'record')} and {plural(swept.blobs, 'blob')}, {size(swept.octets)}")
     click.echo(f"kept {size(swept.kept)}, of which {size(swept.needed)} are needed or pinned")
 
 
@@ -133,7 +136,7 @@ def export_command(file: Path, selectors: Sequence[str], everything: bool, manif
     """Write what the selected artifacts were made of into FILE, a tar for `cache import`."""
     from modelbuild.errors import UsageError
     from modelbuild.project import Checkout
-    from modelbuild.report.figures import size
+    from modelbuild.report.figures import plural, size
     from modelbuild.store.carry import export
     from modelbuild.store.sweep import closure
 
@@ -142,7 +145,7 @@ def export_command(file: Path, selectors: Sequence[str], everything: bool, manif
     with Checkout.open(manifest) as checkout:
         store = checkout.store
         carried = export(store, store.keys() if everything else closure(store, _keys(checkout, selectors)), file)
-    click.echo(f"{file}: {carried.records} records, {carried.blobs} blobs, {size(carried.octets)}")
+    click.echo(f"{file}: {plural(carried.records, 'record')}, {plural(carried.blobs, 'blob')}, {size(carried.octets)}")
 
 
 @cache_command.command("import")
@@ -154,12 +157,12 @@ def import_command(file: Path, manifest: Path) -> None:
     It is proved that nothing is damaged, not that it is true: import what you would also run.
     """
     from modelbuild.project import Checkout
-    from modelbuild.report.figures import size
+    from modelbuild.report.figures import plural, size
     from modelbuild.store.carry import bring_in
 
     with Checkout.open(manifest) as checkout:
         carried = bring_in(checkout.store, file)
-    click.echo(f"{carried.records} new records, {carried.blobs} blobs, {size(carried.octets)}")
+    click.echo(f"{plural(carried.records, 'new record')}, {plural(carried.blobs, 'blob')}, {size(carried.octets)}")
 
 
 @cache_command.command("pin")
@@ -200,10 +203,22 @@ def _total(folder: Path) -> tuple[int, int]:
 
 
 def _events(runs: Path) -> Iterator[dict[str, Any]]:
-    """Of all runs; a last line that a killed process left unfinished is passed over."""
+    """Of all runs. A hit is one only on what its run did not make, and once: without a store it would run once."""
     for path in sorted(runs.glob("*.jsonl")):
-        for line in path.read_text(errors="replace").splitlines():
-            try:
-                yield json.loads(line)
-            except ValueError:
-                continue
+        events = list(_lines(path))
+        known = {event["key"] for event in events if event["what"] == "made"}  # a thread may note its hit before that
+        for event in events:
+            if event["what"] == "hit":
+                if event["key"] in known:
+                    continue
+                known.add(event["key"])
+            yield event
+
+
+def _lines(run: Path) -> Iterator[dict[str, Any]]:
+    """What was noted of it; a last line that a killed process left unfinished is passed over."""
+    for line in run.read_text(errors="replace").splitlines():
+        try:
+            yield json.loads(line)
+        except ValueError:
+            continue

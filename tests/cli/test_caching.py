@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 from sites import Site
 
+from modelbuild import digest
 from modelbuild.cli import run
+from modelbuild.errors import ExitCode
+from modelbuild.project.judging import Judges
+from modelbuild.store import LocalStore, Output, Record
 
 Capture = pytest.CaptureFixture[str]
 
@@ -25,10 +30,31 @@ def test_stats_tell_hits_reasons_bytes_and_time_saved(built_site: Site, capsys: 
     run(["build"])
     told = json.loads(said(capsys, "cache", "stats", "--json"))
     assert told["reasons"]["never built"] > 0
-    assert told["hits"]["package"] >= 4
+    assert told["hits"] == {"package": 4}
     assert told["seconds_saved"] > 0
     assert told["store"]["bytes"] > 0
     assert "never built" in said(capsys, "cache", "stats")
+
+
+def test_a_first_build_saves_nothing(built_site: Site, capsys: Capture) -> None:
+    told = json.loads(said(capsys, "cache", "stats", "--json"))
+    assert "made" in told["events"]
+    assert "hit" not in told["events"]
+    assert (told["hits"], told["seconds_saved"]) == ({}, 0)
+
+
+def test_one_hit_is_no_plural(built_site: Site, capsys: Capture) -> None:
+    shutil.rmtree(built_site.root / "build")
+    assert run(["build", "one@cpu:FP32"]) == 0
+    assert "\nruns      1 hit, " in said(capsys, "cache", "stats")
+
+
+def test_a_stage_that_several_artifacts_share_is_saved_once(built_site: Site, capsys: Capture) -> None:
+    built_site.models["one"]["precisions"] = ["FP32", "FP16", "BF16", "INT8"]
+    built_site.write()
+    assert run(["build", "one"]) == 0
+    told = json.loads(said(capsys, "cache", "stats", "--json"))
+    assert told["hits"] == {"load": 1, "optimize": 1}
 
 
 def test_a_sweep_without_room_leaves_what_the_manifest_needs(built_site: Site, capsys: Capture) -> None:
@@ -99,6 +125,20 @@ def test_a_whole_store_verifies(built_site: Site, capsys: Capture) -> None:
     assert said(capsys, "cache", "repair") == ""
 
 
+def test_one_record_blob_or_finding_is_no_plural(built_site: Site, capsys: Capture) -> None:
+    shutil.rmtree(built_site.root / "cache" / "store")
+    store = LocalStore(built_site.root / "cache" / "store")
+    with store.scratch() as folder:
+        (folder / "draft").write_bytes(b"content")
+        output = Output(store.take(folder / "draft"), "result")
+    store.publish(Record(digest.canonical({"stage": "s"}), {"out": output}, (), 0.5, "2024-01-01T00:00:00+00:00"))
+    assert "answers.tar: 1 record, 1 blob, " in said(capsys, "cache", "export", "answers.tar", "--all")
+    assert said(capsys, "cache", "gc", "--max-size", "0").startswith("removed 1 record and 1 blob, ")
+    assert said(capsys, "cache", "import", "answers.tar").startswith("1 new record, 1 blob, ")
+    (store.home / "blobs" / "notes.txt").write_text("mine")
+    assert said(capsys, "cache", "verify", code=5).endswith("\n1 finding\n")
+
+
 def test_the_graph_shows_what_is_made_of_what(built_site: Site, capsys: Capture) -> None:
     dot = said(capsys, "graph", "one")
     assert dot.startswith("digraph modelbuild {")
@@ -109,3 +149,55 @@ def test_the_graph_shows_what_is_made_of_what(built_site: Site, capsys: Capture)
     assert mermaid.startswith("flowchart LR\n")
     assert '["load of two"]' in mermaid
     assert mermaid.count(" --> ") == said(capsys, "graph").count(" -> ")
+
+
+def drawn(capsys: Capture, form: str, *selectors: str) -> set[str]:
+    """What is named in the picture."""
+    return set(re.findall('"(.*)"', said(capsys, "graph", "--format", form, *selectors)))
+
+
+FORMS = pytest.mark.parametrize("form", ["dot", "mermaid"])
+MADE = {f"{stage} of one@cpu:FP32" for stage in ("specialize", "emit", "describe", "package")}
+ALWAYS = {"src/one.onnx", "load of one", "optimize of one", *MADE, "build/one/cpu/FP32"}
+
+
+@FORMS
+def test_the_graph_shows_nothing_that_is_not_asked_here(built_site: Site, form: str, capsys: Capture) -> None:
+    assert drawn(capsys, form, "one@cpu:FP32") == ALWAYS
+
+
+@FORMS
+def test_the_graph_shows_what_looks_at_an_artifact(
+    built_site: Site, form: str, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.setattr(Judges, "can_prove", True)
+    built_site.models["one"]["check"] = {"max_size": "1 MB"}
+    built_site.write()
+    judged = {f"{stage} of one@cpu:FP32" for stage in ("prove", "measure", "check")}
+    assert drawn(capsys, form, "one@cpu:FP32") == ALWAYS | judged
+
+
+@FORMS
+def test_the_graph_shows_what_a_device_compiles(built_site: Site, form: str, capsys: Capture) -> None:
+    model = {**built_site.models["one"], "targets": ["edge"], "precisions": ["FP32"]}
+    targets = {"edge": {"device": "CPU", "compile": True}}
+    built_site.manifest.write_text(json.dumps({"version": 1, "targets": targets, "models": {"one": model}}))
+    assert drawn(capsys, form) == {name.replace("cpu", "edge") for name in ALWAYS} | {
+        "export of one@edge:FP32",
+        "build/one/edge/FP32.compiled",
+    }
+
+
+@FORMS
+def test_the_graph_fetches_nothing(built_site: Site, form: str, capsys: Capture) -> None:
+    built_site.models["two"]["source"] = {"url": "http://127.0.0.1:9/two.onnx", "sha256": "0" * 64}
+    built_site.write()
+    assert drawn(capsys, form, "one@cpu:FP32") == ALWAYS
+    assert run(["graph", "--format", form]) == ExitCode.ENVIRONMENT
+    assert "http://127.0.0.1:9/two.onnx: not here, and nothing is fetched now" in capsys.readouterr().err
+
+
+def test_the_graph_changes_nothing(built_site: Site, capsys: Capture) -> None:
+    before = built_site.files()
+    assert run(["graph"]) == 0
+    assert built_site.files() == before

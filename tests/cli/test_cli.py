@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from sites import REPOSITORY, Site, write_model
 
@@ -119,11 +120,39 @@ def test_explain_names_the_field_that_changed(built: Site, capsys: Capture) -> N
     assert "load: run, params.inputs: [] -> " in capsys.readouterr().out
 
 
+def test_explain_names_a_stage_once_that_several_before_an_artifact_read(site: Site, capsys: Capture) -> None:
+    np.save(site.root / "examples.npy", np.ones((4, 1, 8), np.float32))
+    site.models["one"] |= {"precisions": ["FP16-INT8"], "calibration": {"data": ["*.npy"]}}
+    site.write()
+    assert run(["explain", "one", "--json"]) == 0
+    stages = [stage["stage"] for stage in json.loads(capsys.readouterr().out)["stages"]]
+    first = ["load", "optimize", "specialize", "emit"]
+    assert stages == [*first, "quantize", "specialize", "describe", "emit", "package"]
+
+
+def test_what_makes_an_artifact_stale_is_explained_whatever_it_is(
+    built: Site, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    built.models["one"]["check"] = {"max_size": "1MB"}
+    built.write()
+    assert run(["status"]) == 4
+    assert "stale   one@cpu:FP32  check of one@cpu:FP32: never built" in capsys.readouterr().out
+    run(["explain", "one"])
+    assert "  check: run, never built" in capsys.readouterr().out
+
+
 def test_status_is_four_when_something_is_stale(built: Site, capsys: Capture) -> None:
     assert run(["status"]) == 0
     (built.folder() / "one.bin").unlink()
     assert run(["status"]) == 4
     assert "stale   one@cpu:FP32  one.bin is missing" in capsys.readouterr().out
+
+
+def test_one_orphan_is_no_plural(built: Site, capsys: Capture) -> None:
+    built.models["two"]["precisions"] = ["FP32"]
+    built.write()
+    run(["status"])
+    assert capsys.readouterr().out.endswith(" stale, 1 orphan\n")
 
 
 def test_status_lists_orphans_and_clean_removes_them(built: Site, capsys: Capture) -> None:

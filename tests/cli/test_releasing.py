@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -12,6 +13,9 @@ import pytest
 from sites import Site, write_model
 
 from modelbuild.cli import run
+from modelbuild.errors import BuildError, CheckFailed, StageError
+from modelbuild.manifest import Variant
+from modelbuild.project import Checkout, Made, delivery
 from modelbuild.project.judging import Judges
 
 Capture = pytest.CaptureFixture[str]
@@ -133,6 +137,52 @@ def test_results_are_written_when_a_build_fails(built_site: Site) -> None:
     text = Path("summary.md").read_text()
     assert text.startswith("### modelbuild: 1 failed, 3 not begun\n")
     assert "NoSuchOperator" in text
+
+
+def test_what_was_begun_ahead_when_one_fails_is_told(site: Site, capsys: Capture) -> None:
+    for n in range(20):
+        site.add(f"m{n:02}", op="Mystery" if n == 4 else "Relu")
+    assert run(["build", "-n", "2", "--json"]) == 1
+    *told, end = events(capsys)
+    made = {event["variant"] for event in told if event.get("status") == "made"}
+    assert {str(found.folder.relative_to(site.root / "build")) for found in delivery.below(site.root / "build")} == {
+        str(name).replace("@", "/").replace(":", "/") for name in made
+    }
+    assert end["made"] == len(made)
+
+
+@pytest.mark.parametrize("error", [None, CheckFailed("another one")])
+def test_what_runs_when_one_fails_is_told_and_nothing_more_is_begun(
+    site: Site, error: BuildError | None, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    site.add("three")
+    together, later = threading.Barrier(3), threading.Event()
+
+    def make(_: Checkout, variant: Variant) -> Made:
+        if variant.precision != "FP32":
+            later.set()
+            return Made(variant, (), 1000, ())
+        together.wait(60)
+        if variant.model == "three":
+            raise StageError("this one")
+        later.wait(0.5)  # long enough for whoever failed to begin another
+        if variant.model == "two" and error is not None:
+            raise error
+        return Made(variant, (), 1000, ())
+
+    monkeypatch.setattr(Checkout, "make", make)
+    assert run(["build", "-n", "3", "--json", "--junit", "junit.xml", "--summary", "summary.md"]) == 1
+    *told, end = events(capsys)
+    status, errors, word = ("hit", [], "from the store") if error is None else ("failed", ["another one"], "failed")
+    assert [(event["variant"], event["status"], event["errors"]) for event in told] == [
+        ("one@cpu:FP32", "hit", []),
+        ("three@cpu:FP32", "failed", ["this one"]),
+        ("two@cpu:FP32", status, errors),
+    ]
+    assert (end["hit"], end["failed"], end["skipped"]) == ((2, 1, 3) if error is None else (1, 2, 3))
+    top = ET.parse("junit.xml").getroot()
+    assert (top.get("failures"), top.get("skipped")) == (str(end["failed"]), "3")
+    assert f"| `two@cpu:FP32` | {word} |" in Path("summary.md").read_text()
 
 
 def test_the_summary_compares_with_the_lock_of_before(built_site: Site) -> None:
