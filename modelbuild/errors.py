@@ -8,7 +8,10 @@
       SourceError              a source file is not what it claims: offset, found, expected
       UnsupportedModel         all operators that have no translation, at once
       StageError               a stage failed; notes hold model, node, facts
-      ProofFailed              the runtime disagrees with the source model
+      ProofFailed              an artifact does not run, or gives what its source cannot give
+      CheckFailed              an artifact exceeds limits of the manifest
+      Stale                    what is there, or locked, is not what is asked for
+      BrokenBundle             a release bundle is not what its index says
       StoreError               the store cannot be read or written
       EnvironmentTrouble       the machine lacks something: a package, disk, a permission
     Bug                        our own fault: says so and shows what broke
@@ -88,7 +91,10 @@ class StageError(BuildError):
 
 
 class ProofFailed(BuildError):
-    """The runtime's answer differs from the source model's by more than the tolerance."""
+    """An artifact does not load or run, or gives other types, shapes or (in FP32) NaNs than its source model.
+
+    How far numbers may differ is the manifest's business: `CheckFailed`.
+    """
 
     exit_code = ExitCode.UNPROVEN
 
