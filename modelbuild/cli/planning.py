@@ -47,7 +47,7 @@ def plan_command(selectors: Sequence[str], as_json: bool, manifest: Path) -> Non
             for step in steps:
                 before = " with another artifact" if step not in new else ""
                 last = f"  ({seconds(step.seconds)} last time{before})" if step.seconds is not None else ""
-                click.echo(f"  {step.stage:10}  {step.why}{last}")
+                click.echo(f"  {_name(step.stage, step.subject, variant):10}  {step.why}{last}")
     if not as_json:
         click.echo(f"{waiting} to build, {_expected(list(every.values()))}" if waiting else "nothing to do")
 
@@ -70,9 +70,10 @@ def explain_command(selectors: Sequence[str], as_json: bool, manifest: Path) -> 
             click.echo(str(variant))
             for one in stages:
                 key = f"  key {one.key.digest[:12]}" if one.key is not None else ""
-                click.echo(f"  {one.job.stage.name}: {one.outcome}{f', {one.why}' if one.why else ''}{key}")
-                for name, value in _fields(one.key.fields) if one.key is not None else ():
-                    click.echo(f"    {name}: {value}")
+                name = _name(one.job.stage.name, one.job.subject, variant)
+                click.echo(f"  {name}: {one.outcome}{f', {one.why}' if one.why else ''}{key}")
+                for field, value in _fields(one.key.fields) if one.key is not None else ():
+                    click.echo(f"    {field}: {value}")
 
 
 @click.command("status")
@@ -137,7 +138,7 @@ class _Step(NamedTuple):
         return self.stage, self.subject
 
     def plain(self) -> dict[str, Any]:
-        return {"stage": self.stage, "why": self.why, "seconds": self.seconds}
+        return {"stage": self.stage, "subject": self.subject, "why": self.why, "seconds": self.seconds}
 
 
 def _steps(checkout: Checkout, variant: Variant) -> Iterator[_Step]:
@@ -152,6 +153,11 @@ def _steps(checkout: Checkout, variant: Variant) -> Iterator[_Step]:
     for one in waiting:
         yield _Step(one.job.stage.name, one.job.subject, str(one.why), one.seconds)
     yield _Step("deliver", str(variant), why, None)
+
+
+def _name(stage: str, subject: str, variant: Variant) -> str:
+    """``stage``, and of whom where that is another artifact: a measurement may need the same model in FP32."""
+    return stage if subject in {variant.model, str(variant)} else f"{stage} of {subject}"
 
 
 def _seconds(steps: Iterable[_Step]) -> float | None:
@@ -174,6 +180,7 @@ def _expected(steps: Sequence[_Step]) -> str:
 def _plain(one: Forecast) -> dict[str, Any]:
     return {
         "stage": one.job.stage.name,
+        "subject": one.job.subject,
         "outcome": one.outcome,
         "why": str(one.why) if one.why is not None else None,
         "key": one.key.digest if one.key is not None else None,

@@ -184,9 +184,8 @@ class Checkout:
 
     def forecasts(self, variant: Variant) -> list[Forecast]:
         """What `make` would run and why, inputs first. Runs nothing; raises where sources would have to be fetched."""
-        artifact = self.planned(variant)
-        found = [one for job in self.asked(artifact) for one in self._builds.here.forecast(job).would_run()]
-        return list({forecast.job.stage.name: forecast for forecast in found}.values())
+        lasts = self._last_forecasts(variant)
+        return list({forecast.job: forecast for last in lasts for forecast in last.would_run()}.values())
 
     def keys(self, variant: Variant) -> set[Digest]:
         """The keys of all that is asked for a variant, as far as they are known without fetching or running anything.
@@ -201,16 +200,19 @@ class Checkout:
         if noted is not None and self.is_current(variant):
             return found
         try:
-            artifact = self.planned(variant)
+            chain = self.chain(variant)
         except BuildError:  # without its sources its new keys are unknown; what was delivered is all that is known
             return found
-        forecasts = [self._builds.here.forecast(job) for job in self.asked(artifact)]
-        return found | {one.key.digest for last in forecasts for one in last.chain() if one.key is not None}
+        return found | {forecast.key.digest for forecast in chain if forecast.key is not None}
 
     def chain(self, variant: Variant) -> list[Forecast]:
         """What becomes of all that is asked for a variant, each job once, inputs first: what is there already too."""
-        lasts = [self._builds.here.forecast(job) for job in self.asked(self.planned(variant))]
+        lasts = self._last_forecasts(variant)
         return list({forecast.job: forecast for last in lasts for forecast in last.chain()}.values())
+
+    def _last_forecasts(self, variant: Variant) -> list[Forecast]:
+        """Of the jobs that are asked for themselves."""
+        return [self._builds.here.forecast(job) for job in self.asked(self.planned(variant))]
 
     def traces(self, variant: Variant) -> Iterator[tuple[str, str]]:
         """What the rules did or why they did not, for each stage that has rules. Converts the model if need be."""

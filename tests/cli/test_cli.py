@@ -120,14 +120,34 @@ def test_explain_names_the_field_that_changed(built: Site, capsys: Capture) -> N
     assert "load: run, params.inputs: [] -> " in capsys.readouterr().out
 
 
-def test_explain_names_a_stage_once_that_several_before_an_artifact_read(site: Site, capsys: Capture) -> None:
+@pytest.fixture
+def calibrated(site: Site) -> Site:
+    """Of model ``one`` INT8 is asked for, which measures activations of the model in FP32."""
     np.save(site.root / "examples.npy", np.ones((4, 1, 8), np.float32))
     site.models["one"] |= {"precisions": ["FP16-INT8"], "calibration": {"data": ["*.npy"]}}
     site.write()
-    assert run(["explain", "one", "--json"]) == 0
-    stages = [stage["stage"] for stage in json.loads(capsys.readouterr().out)["stages"]]
-    first = ["load", "optimize", "specialize", "emit"]
-    assert stages == [*first, "quantize", "specialize", "describe", "emit", "package"]
+    return site
+
+
+@pytest.mark.parametrize(("command", "listed"), [("explain", "stages"), ("plan", "steps")])
+def test_all_that_is_before_an_artifact_is_named_once(
+    calibrated: Site, command: str, listed: str, capsys: Capture
+) -> None:
+    assert run([command, "one", "--json"]) == 0
+    named = [f"{one['stage']} {one['subject']}" for one in json.loads(capsys.readouterr().out)[listed]]
+    exact, own = "one@cpu:FP32", "one@cpu:FP16-INT8"
+    assert named[:4] == ["load one", "optimize one", f"specialize {exact}", f"emit {exact}"]
+    after = ["quantize", "specialize", "describe", "emit", "package", *(["deliver"] if command == "plan" else [])]
+    assert named[4:] == [f"{stage} {own}" for stage in after]
+
+
+@pytest.mark.parametrize("command", ["explain", "plan"])
+def test_a_stage_of_another_artifact_is_told_from_ones_own(calibrated: Site, command: str, capsys: Capture) -> None:
+    assert run([command, "one"]) == 0
+    said = capsys.readouterr().out
+    assert "\n  specialize of one@cpu:FP32" in said
+    assert "\n  quantize" in said
+    assert "\n  quantize of" not in said
 
 
 def test_what_makes_an_artifact_stale_is_explained_whatever_it_is(
