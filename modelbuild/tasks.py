@@ -282,9 +282,11 @@ class Reporter(ConsoleReporter):  # type: ignore[misc]
 
     def add_success(self, task: Task) -> None:
         if _is_ours(task) and "row" in task.values:
-            row = Row(*task.values["row"])
-            self._rows.append(row)
-            self.write(str(row))
+            self._tell(Row(*task.values["row"]))
+
+    def _tell(self, row: Row) -> None:
+        self._rows.append(row)
+        self.write(str(row))
 
     def add_failure(self, task: Task, fail: BaseFail) -> None:
         if not _is_ours(task) or not isinstance(fail, TaskFailed | UnmetDependency):
@@ -296,6 +298,9 @@ class Reporter(ConsoleReporter):  # type: ignore[misc]
             self.write(f"failed  {task.name.partition(':')[2]}  {fail.message}")
 
     def complete_run(self) -> None:
+        if _checkout.cache_info().currsize:  # there is one
+            for made in _checkout().unasked():  # a task failed, and doit asks for no more
+                self._tell(Row.of(made))
         self._screen.close()
         super().complete_run()
         if self._is_refused:  # the one way to doit's exit code 3, which says that tasks cannot be made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -163,6 +164,19 @@ def test_with_c_the_others_are_built(site: Site) -> None:
     assert "Traceback" not in done.stdout + done.stderr
     assert site.folder("two").exists()
     assert not site.folder("one").exists()
+
+
+def test_what_was_begun_when_one_failed_is_told(site: Site) -> None:
+    for n in range(20):
+        site.add(f"m{n:02}", op="Mystery" if n == 4 else "Relu")
+    done = site.doit("-n", "2")
+    assert done.returncode == 1
+    told = set(re.findall(r"^made +([^ ]+)", done.stdout, re.MULTILINE)) - {"time"}
+    assert f"{len(told)} made" in done.stdout
+    there = {"/".join(path.parts[-4:-1]) for path in (site.root / "build").glob("*/*/*/provenance.json")}
+    untold = there - {name.replace("@", "/").replace(":", "/") for name in told}
+    assert len(untold) <= 2  # one of each worker that was stopped before it could say so
+    assert len(told) == len(there) - len(untold) > 0
 
 
 def test_a_bad_manifest_is_told_once_and_tasks_of_others_run(built: Site) -> None:

@@ -264,6 +264,10 @@ class Checkout:
         """Whether it was begun, or even made, before `make` is asked for it."""
         return self._making.has_begun(variant)
 
+    def unasked(self) -> list[Made]:
+        """What was begun and is made by now, if `make` is asked for it no more: each is told once."""
+        return self._making.finish()
+
     def make(self, variant: Variant) -> Made:
         """Build, prove and deliver a variant, as far as it is not there; what is delivered appears as a whole.
 

@@ -16,7 +16,6 @@ from modelbuild.project.ahead import Ahead
 from modelbuild.project.stamp import Delivered, Stamp
 from modelbuild.project.whole import Whole
 from modelbuild.stages import Event
-from modelbuild.stages.event import unheard
 from modelbuild.stages.look import Look, Looks
 from modelbuild.stages.names import delivered
 from modelbuild.store import Lost, deliver
@@ -114,12 +113,18 @@ class Making:
         self._sources.keep(model)
         return made
 
-    def finish(self) -> None:
-        """Note what was begun and made, though nobody came to ask for it any more."""
+    def finish(self) -> list[Made]:
+        """Note what was begun and is made by now, though nobody came to ask for it any more."""
+        made = []
         for begun in self._ahead.left():
             if begun.pending.is_over:
-                with suppress(Exception):  # whoever asks for it meets that, and says it
-                    self._note_done(begun.commission, begun.pending.wait(unheard))
+                self._ahead.take(begun.commission.artifact.variant)
+                with (
+                    suppress(Exception),
+                    self._builds.hearing() as heard,
+                ):  # whoever asks for it meets that, and says it
+                    made.append(self._made(begun.commission, begun.pending.wait(self._builds.hear), heard))
+        return made
 
     # ---- by the stages ----
 
@@ -136,11 +141,11 @@ class Making:
                 rejected = build.fulfil(commission.measuring, timeout=timeout, look=look)
                 self._reporting.reject(variant, commission.rejected(rejected))
                 raise
-        size, notes = self._note_done(commission, done)
+        made = self._made(commission, done, heard)
         if build is self._builds.here:  # nobody waits
             self._meanwhile.do()
         self._memo.keep()
-        return Made(variant, tuple(event for event in heard if event.what == "made"), size, notes)
+        return made
 
     def _while_waiting(self) -> None:
         self._ahead.fill()
@@ -151,8 +156,8 @@ class Making:
         with self._looking:
             return self._looks.at(commission.errand.first)
 
-    def _note_done(self, commission: Commission, done: Done) -> tuple[int, tuple[str, ...]]:
-        """Note what was delivered; gives its size, and what a person should know of it."""
+    def _made(self, commission: Commission, done: Done, heard: Iterable[Event]) -> Made:
+        """Note what was delivered, and say it."""
         from modelbuild.project import entries
 
         artifact, question = commission.artifact, commission.question
@@ -169,7 +174,8 @@ class Making:
         blobs |= {f"../{beside}/{name}": blob for name, blob in commission.compiled(done).items()}
         files = {name: Delivered.of(blob) for name, blob in blobs.items()}
         self._note(variant, question, keys, files, entry)
-        return sum(blob.size for blob in blobs.values()), notes
+        ran = tuple(event for event in heard if event.what == "made")
+        return Made(variant, ran, sum(blob.size for blob in blobs.values()), notes)
 
     # ---- as a whole ----
 

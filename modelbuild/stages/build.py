@@ -226,14 +226,14 @@ class Build:
         return self._healed(job, timeout, look or Look(), lambda answer: self.store.read(answer.blob(output)))
 
     def _steps(self, jobs: Iterable[Job], look: Look) -> Iterator[Step]:
-        """What led to the answers of ``jobs``, and these; of each stage the first."""
-        seen: set[str] = set()
+        """What led to the answers of ``jobs``, and these; a stage that ran twice took the sum of both."""
+        taken: dict[str, float] = {}
         for job in reach_of(jobs).jobs:
             key = self._resolve(job, look)
             record = self._answered(key, look) if key is not None else None
-            if record is not None and job.stage.name not in seen:
-                seen.add(job.stage.name)
-                yield Step(job.stage.name, record.seconds)
+            if record is not None:
+                taken[job.stage.name] = taken.get(job.stage.name, 0.0) + record.seconds
+        return (Step(stage, seconds) for stage, seconds in taken.items())
 
     def _read(self, answer: Answer, output: str, look: Look) -> bytes:
         """An output of what was just ensured."""

@@ -260,7 +260,23 @@ def test_a_source_that_changes_while_it_is_prepared_answers_no_other_question(
     assert site.contents("build/z") == delivered
 
 
-def test_what_was_begun_and_is_never_asked_for_is_noted(site: Site, variants: list[Variant]) -> None:
+def test_what_was_begun_and_is_never_asked_for_is_noted_and_told_once(site: Site, variants: list[Variant]) -> None:
+    with Checkout.open(site.manifest, workers=2) as checkout:
+        begin(checkout, variants, "z@cpu:FP16")
+        left = checkout._making._ahead.left()
+        for begun in left:
+            while not begun.pending.is_over:
+                time.sleep(0.01)
+        site.ran()
+        told = checkout.unasked()
+        assert [made.variant for made in told] == [begun.commission.artifact.variant for begun in left]
+        assert site.ran() == [f"{event.stage} {event.subject}" for made in told for event in made.ran] != []
+        assert checkout.unasked() == []
+    with Checkout.open(site.manifest) as checkout:
+        assert [checkout.stale(made.variant) for made in told] == [None] * len(left)
+
+
+def test_nor_need_anybody_listen(site: Site, variants: list[Variant]) -> None:
     with Checkout.open(site.manifest, workers=2) as checkout:
         begin(checkout, variants, "z@cpu:FP16")
         left = checkout._making._ahead.left()

@@ -510,6 +510,16 @@ def test_an_errand_lays_out_and_reads_what_it_is_asked_for(site: Site) -> None:
     assert done.answers["emit"].blobs["m.xml"].size == len(done.contents["xml"])
 
 
+def test_the_steps_of_one_stage_are_one(site: Site) -> None:
+    graph = site.loaded()
+    other = Job(toys.emit, "m@cpu:FP16", {"device": "a"}, {"graph": graph})
+    last = Job(toys.emit, "m@cpu:FP32", {"device": "b"}, {"graph": graph, "other": other})
+    done = site.build.fulfil(Errand((last,)))
+    taken = [site.build.ensure(job).record.seconds for job in (other, last)]
+    assert [step.stage for step in done.steps] == ["load", "emit"]
+    assert done.steps[-1].seconds == pytest.approx(sum(taken))
+
+
 def test_an_errand_heals_what_is_damaged_before_it_is_read(site: Site) -> None:
     answer = site.build.ensure(site.artifact())
     path = site.blob(answer.record, "m.xml")
