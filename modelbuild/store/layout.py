@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 Section: TypeAlias = Literal["blobs", "records"]
 
+_PLACES = frozenset({"blobs", "drafts", "locks", "pins", "quarantine", "records", "uses"})
 _NAME = re.compile(r"(?P<start>[0-9a-f]{2})/(?P<rest>[0-9a-f]{62})")
 
 
@@ -24,7 +25,13 @@ def record_files(home: Path) -> Iterator[tuple[Digest, Path]]:
 
 
 def foreign(home: Path) -> Iterator[Path]:
-    """What lies among blobs and records and cannot be one, in order; links too."""
+    """What lies among blobs and records and cannot be one, links too; and what lies beside them and is no place.
+
+    In order. What is hidden beside them is passed over: somebody may be about to write down uses.
+    """
+    for path in sorted(home.glob("[!.]*")):
+        if path.name not in _PLACES:
+            yield path
     for section in ("blobs", "records"):
         for path in _entries(home / section):
             if _name(path, home / section) is None:

@@ -228,13 +228,15 @@ def test_every_kind_of_damage_is_found_and_changes_nothing(store: LocalStore) ->
     by_name["torn"].write_bytes(by_name["torn"].read_bytes()[:-5])
     by_name["swapped"].write_bytes(by_name["fine"].read_bytes())
     (store.home / "blobs" / "notes.txt").write_text("mine")
+    (store.home / "backup.tar").write_text("mine too")
+    (store.home / ".draft-1").write_text("uses, halfway")
     (store.home / "records" / "ab").mkdir(exist_ok=True)
     (store.home / "records" / "ab" / ".DS_Store").write_text("theirs")
     before = sorted(store.home.rglob("*"))
     found = list(audit(store))
     assert sorted(store.home.rglob("*")) == before
     whys = sorted(finding.why.split(",")[0].split(" blob ")[0] for finding in found)
-    assert whys.count("is none of ours") == 2
+    assert whys.count("is none of ours") == 3
     assert whys.count("holds other bytes") == 2
     assert whys.count("the check sum does not fit") == 1
     assert whys.count("answers another key") == 1
