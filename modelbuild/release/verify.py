@@ -259,6 +259,8 @@ def _of_tar(file: IO[bytes], size: int) -> Iterator[Member]:
             raise Refused(f"{entry.name!r} is no plain file: a link, a folder or type {entry.type!r}")
         yield Member(name or entry.name, entry.size, _part(file, start, entry.size))
         name = None
+    if at + 2 * _BLOCK > size:
+        raise Refused(f"ends at byte {size}, within what ends a tar")
     while at < size:
         if any(_read(file, at, min(_PIECE, size - at), size)):
             raise Refused("something follows its end")

@@ -350,10 +350,13 @@ def test_a_pipe_in_a_folder_is_not_waited_for(tmp_path: Path) -> None:
 @pytest.mark.parametrize("form", ["tar", "zip"])
 def test_an_archive_cut_anywhere_is_refused(tmp_path: Path, form: str) -> None:
     data = write(tmp_path / "b", whole(), form).read_bytes()
-    content = data.rstrip(b"\0") if form == "tar" else data
-    for length in range(0, len(content), 37):
-        (tmp_path / "b").write_bytes(content[:length])
+    blocks = -(-len(data.rstrip(b"\0")) // 512)
+    end = (blocks + 2) * 512 if form == "tar" else len(data)  # a tar ends with two empty blocks, and then some
+    for length in (*range(0, end, 37), end - 512, end - 1):
+        (tmp_path / "b").write_bytes(data[:length])
         assert refused(tmp_path / "b")
+    (tmp_path / "b").write_bytes(data[:end])
+    assert verify(tmp_path / "b")
 
 
 @pytest.mark.parametrize("form", ["tar", "zip"])
