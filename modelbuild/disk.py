@@ -31,17 +31,20 @@ REFUSALS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errn
 
 
 @contextmanager
-def explained(path: Path) -> Iterator[None]:
-    """Turn any OSError of the block into a StoreError of one line; ``path`` names what the system does not."""
+def explained(path: Path, what: str = "the cache") -> Iterator[None]:
+    """Turn any OSError of the block into a StoreError of one line.
+
+    ``path`` names what the system does not, ``what`` is what a person could put elsewhere.
+    """
     try:
         yield
     except OSError as error:
-        raise trouble(error, path) from error
+        raise trouble(error, path, what) from error
 
 
-def trouble(error: OSError, path: Path) -> StoreError:
+def trouble(error: OSError, path: Path, what: str = "the cache") -> StoreError:
     place = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else path
-    return StoreError(refusal(error, place, "the cache"))
+    return StoreError(refusal(error, place, what))
 
 
 def refusal(error: OSError, place: Path | str, what: str) -> str:

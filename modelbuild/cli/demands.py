@@ -78,7 +78,7 @@ class Demands:
         if self.junit is not None:
             from modelbuild.ci.junit import junit
 
-            with disk.explained(self.junit):
+            with disk.explained(self.junit, "it"):
                 self.junit.write_bytes(junit(outcomes))
         if self.summary is not None:
             from modelbuild.ci.summary import summary
@@ -89,7 +89,7 @@ class Demands:
             entries = {variant: checkout.reporting.noted(variant) for variant in there}
             built = {variant: entry.artifact.files for variant, entry in entries.items() if entry is not None}
             said = summary(outcomes, built, lock.locked_files(checkout.manifest, variants))
-            with disk.explained(self.summary), self.summary.open("a", encoding="utf-8") as file:
+            with disk.explained(self.summary, "it"), self.summary.open("a", encoding="utf-8") as file:
                 file.write(said)  # appended: GitHub's file for summaries may hold those of earlier steps
 
     def after(self, checkout: Checkout, variants: Sequence[Variant]) -> None:

@@ -57,7 +57,7 @@ def init_command(folder: Path) -> None:
     manifest, dodo = folder / "models.yaml", folder / "dodo.py"
     if manifest.exists():
         raise UsageError(f"{manifest} is there already; nothing is changed")
-    with disk.explained(manifest):
+    with disk.explained(manifest, "it"):
         disk.replace(manifest, draft(folder).encode())
         click.echo(manifest)
         if not dodo.exists():

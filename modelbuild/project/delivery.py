@@ -73,7 +73,7 @@ def remove(delivery: Delivery, root: Path, *, dry: bool = False) -> list[Path]:
     paths = [path for name in delivery.files if (path := delivery.folder / name).is_file() or path.is_symlink()]
     if dry:
         return paths
-    with disk.explained(delivery.folder):
+    with disk.explained(delivery.folder, "what is delivered"):
         for path in paths:
             path.unlink()
         folder = delivery.folder

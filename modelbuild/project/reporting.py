@@ -207,7 +207,7 @@ class Reporting:
         written: list[Path] = []
         for name, pieces in zip(delivery.REPORTS, contents, strict=True):
             path = self._output / name
-            with disk.explained(path):
+            with disk.explained(path, "what is delivered"):
                 if not _holds(path, pieces):
                     # Not synced: what a power cut spoils is seen by the next comparison, and written again.
                     with disk.drafted(path, synced=False) as file:

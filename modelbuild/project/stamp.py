@@ -131,7 +131,7 @@ def damage(stamp: Stamp, folder: str) -> str | None:
         except (FileNotFoundError, NotADirectoryError):
             return f"{name} is missing"
         except OSError as error:
-            raise disk.trouble(error, Path(path)) from error
+            raise disk.trouble(error, Path(path), "what is delivered") from error
     return None
 
 

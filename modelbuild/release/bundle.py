@@ -185,7 +185,7 @@ def _folder(draft: Path, now: int) -> Iterator[Add]:
 @contextmanager
 def _published(output: Path) -> Iterator[Path]:
     """The place of a draft, which takes the place of ``output`` when all went well."""
-    with disk.explained(output):
+    with disk.explained(output, "it"):
         output.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(dir=output.parent, prefix=f".{output.name}.draft-")
         os.close(descriptor)

@@ -49,7 +49,7 @@ def read(manifest: Manifest, model: str) -> Locked | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise disk.trouble(error, path) from error
+        raise disk.trouble(error, path, "the checkout") from error
     except msgspec.DecodeError as error:
         raise ManifestError([f"{path}: is no lock file of this version: {error}; delete it, and lock anew"]) from error
 
@@ -81,7 +81,7 @@ def write(checkout: Checkout, variants: Iterable[Variant]) -> list[Path]:
         wanted[_path(manifest, model.id)] = _encode(_locked(checkout, model, files))
     changed = [path for path, data in wanted.items() if not path.is_file() or path.read_bytes() != data]
     gone = list(_gone(manifest))
-    with disk.explained(folder(manifest)):
+    with disk.explained(folder(manifest), "the checkout"):
         for path in changed:
             disk.replace(path, wanted[path])
         for path in gone:

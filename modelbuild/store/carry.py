@@ -43,7 +43,7 @@ def export(store: LocalStore, keys: Iterable[Digest], file: Path) -> Carried:
     records = [record for key in sorted(set(keys)) if (record := store.recall(key)) is not None]
     blobs = {blob.sha256: blob for record in records for blob in record.blobs}
     with (
-        disk.explained(file),
+        disk.explained(file, "it"),
         disk.drafted(file) as draft,
         tarfile.open(fileobj=draft, mode="w", format=tarfile.GNU_FORMAT) as tar,
     ):

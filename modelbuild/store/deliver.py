@@ -24,6 +24,7 @@ _HERE = -100  # AT_FDCWD
 _CANNOT_EXCHANGE = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EXDEV})
 _CANNOT_LINK = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.EXDEV, errno.EMLINK, errno.ENOSYS})
 _PATIENCE = 60.0
+_WHAT = "what is delivered"
 
 
 def deliver(store: Store, files: Mapping[str, Blob], folder: Path) -> tuple[str, ...]:
@@ -40,7 +41,7 @@ def deliver(store: Store, files: Mapping[str, Blob], folder: Path) -> tuple[str,
     if not written:
         return ()
     place = folder.resolve() if folder.is_symlink() else folder  # maybe a link to a bigger disk: the real one changes
-    with disk.explained(place):
+    with disk.explained(place, _WHAT):
         if not place.parent.is_dir():
             place.parent.mkdir(parents=True, exist_ok=True)
         with lock.folder_held(place.parent, _PATIENCE) as alone:
@@ -76,7 +77,7 @@ def is_delivered(files: Mapping[str, Blob], folder: Path) -> bool:
 
 
 def _is(path: Path, blob: Blob) -> bool:
-    with disk.explained(path):
+    with disk.explained(path, _WHAT):
         regular = path.is_file() and not path.is_symlink()
         return regular and path.stat().st_size == blob.size and digest.fast_of_file(path) == blob.xxh3
 

@@ -15,7 +15,7 @@ import pytest
 
 from modelbuild import digest
 from modelbuild.errors import StoreError
-from modelbuild.store import Blob, LocalStore, Lost, MemoryStore, Output, Record, Store
+from modelbuild.store import Blob, LocalStore, Lost, MemoryStore, Output, Record, Store, deliver
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -352,6 +352,14 @@ def test_a_full_disk_is_one_line_and_nothing_is_half_written(small_disk: Path) -
     filler.unlink()
     assert store.recall(good.key) == good
     assert not list((small_disk / "store" / "v1" / "drafts").rglob("work-*"))
+
+
+def test_a_full_disk_below_a_delivery_is_told_as_that(small_disk: Path, tmp_path: Path) -> None:
+    store = LocalStore(tmp_path / "store")
+    made = publish(store, "big", out=bytes(2 << 20))
+    with pytest.raises(StoreError, match=r"/build.*: no space left on device: .*put what is delivered on another disk"):
+        deliver(store, {"m.bin": made.outputs["out"].blob}, small_disk / "build" / "m")
+    assert not (small_disk / "build" / "m").exists()
 
 
 def test_a_read_only_store_still_answers(small_disk: Path) -> None:
