@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from modelbuild import digest, disk
+from modelbuild import digest, disk, flock
 from modelbuild.errors import EnvironmentTrouble, SourceError
-from modelbuild.store import lock
 
 Progress: TypeAlias = Callable[[str, int, int | None], None]
 """Called with what comes, how many bytes of it are here, and how many there will be if that is known."""
@@ -59,7 +58,7 @@ def draft(wanted: Wanted, into: Path) -> Iterator[Path]:
     in the block is a ``StoreError``.
     """
     drafts = into / "parts"
-    with disk.explained(drafts), lock.held(drafts / f"{wanted.sha256}.lock", _PATIENCE) as alone:
+    with disk.explained(drafts), flock.held(drafts / f"{wanted.sha256}.lock", _PATIENCE) as alone:
         if alone:
             yield drafts / f"{wanted.sha256}.part"
             return

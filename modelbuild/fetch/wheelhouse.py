@@ -8,8 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from modelbuild import disk
-from modelbuild.store import lock
+from modelbuild import disk, flock
 
 _PATIENCE: Final = 1800.0
 
@@ -21,7 +20,7 @@ def room(requirement: str, into: Path) -> Iterator[Path]:
     Unless this file system knows no locks, or somebody had it for half an hour.
     """
     folder = into / "wheels" / requirement
-    with disk.explained(folder), lock.held(_lock(folder), _PATIENCE):
+    with disk.explained(folder), flock.held(_lock(folder), _PATIENCE):
         folder.mkdir(parents=True, exist_ok=True)
         yield folder
 
@@ -29,7 +28,7 @@ def room(requirement: str, into: Path) -> Iterator[Path]:
 def discard_wheels(into: Path) -> None:
     """Remove the wheels that were kept, except those that somebody is fetching or opening now."""
     for folder in sorted(path for path in (into / "wheels").glob("*") if path.is_dir()):
-        with lock.held(_lock(folder), 0) as alone:
+        with flock.held(_lock(folder), 0) as alone:
             if alone:
                 shutil.rmtree(folder)
 

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from modelbuild import digest, disk
+from modelbuild import digest, disk, flock
 from modelbuild.project import delivery, sealed, shared
 from modelbuild.project.ledger import Ledger
 from modelbuild.project.shared import SharedNote
-from modelbuild.store import lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -141,7 +140,7 @@ class Reporting:
         """While no other build of this checkout writes the report, which would change under whoever reads it."""
         with disk.explained(self._cache):
             disk.make_folder(self._cache)
-            with lock.folder_held(self._cache, _PATIENCE):
+            with flock.folder_held(self._cache, _PATIENCE):
                 yield
 
     def clean(self, *, dry: bool = False) -> list[Path]:

@@ -10,8 +10,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelbuild import digest, disk
-from modelbuild.store import lock
+from modelbuild import digest, disk, flock
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -44,7 +43,7 @@ def deliver(store: Store, files: Mapping[str, Blob], folder: Path) -> tuple[str,
     with disk.explained(place, _WHAT):
         if not place.parent.is_dir():
             place.parent.mkdir(parents=True, exist_ok=True)
-        with lock.folder_held(place.parent, _PATIENCE) as alone:
+        with flock.folder_held(place.parent, _PATIENCE) as alone:
             drafts = f".{place.name}.delivery-"
             if alone:
                 for stale in _drafts(place.parent, drafts):

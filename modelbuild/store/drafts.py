@@ -15,8 +15,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelbuild import disk
-from modelbuild.store import lock
+from modelbuild import disk, flock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +34,7 @@ class Drafts:
         _sweep(folder)
         self._place = folder / f"{os.getpid()}-{secrets.token_hex(4)}"
         sign = self._place.with_suffix(".lock")
-        descriptor = lock.acquire(sign, patience=0)
+        descriptor = flock.acquire(sign, patience=0)
         self.sign = None if descriptor is None else sign
         self._place.mkdir()
         self._numbers = count()
@@ -94,13 +93,13 @@ def _leave(place: Path, sign: Path, descriptor: int | None, owner: int) -> None:
         return
     shutil.rmtree(place, ignore_errors=True)
     if descriptor is not None:
-        lock.release(sign, descriptor)
+        flock.release(sign, descriptor)
 
 
 def _sweep(folder: Path) -> None:
     """Remove the drafts of processes that are gone."""
     for sign in sorted(folder.glob("*.lock")):
-        descriptor = lock.acquire(sign, patience=0)
+        descriptor = flock.acquire(sign, patience=0)
         if descriptor is not None:
             shutil.rmtree(sign.with_suffix(""), ignore_errors=True)
-            lock.release(sign, descriptor)
+            flock.release(sign, descriptor)

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import xxhash
 
-from modelbuild import digest, disk
+from modelbuild import digest, disk, flock
 from modelbuild.errors import StoreError
-from modelbuild.store import layout, lock
+from modelbuild.store import layout
 from modelbuild.store.copying import copy
 from modelbuild.store.drafts import Drafts, publish
 from modelbuild.store.interface import Damage, Lost
@@ -169,12 +169,12 @@ class LocalStore:
         name = f"{self.home}/locks/{key}"
         with disk.explained(self.home):
             sign = self._drafts().sign
-            mine = sign is not None and lock.claim(name, sign, patience)
+            mine = sign is not None and flock.claim(name, sign, patience)
         try:
             yield mine
         finally:
             if mine:
-                lock.disclaim(name)
+                flock.disclaim(name)
 
     # ---- looking after it ----
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sites import Site, write_model
 
-from modelbuild import digest
+from modelbuild import digest, flock
 from modelbuild.errors import BuildError, ManifestError, SourceError, StoreError, UnsupportedModel
 from modelbuild.manifest import Variant, select
 from modelbuild.project import Checkout
@@ -19,7 +19,6 @@ from modelbuild.project.judging import Judges
 from modelbuild.project.stamp import Stamp, Stamps
 from modelbuild.stages.key import Code
 from modelbuild.stages.look import Looks
-from modelbuild.store import lock
 
 ALL = ["load", "optimize", "specialize", "emit", "describe", "package"]
 
@@ -432,7 +431,7 @@ def test_the_report_says_what_was_built(site: Site) -> None:
 def test_a_report_that_another_build_writes_is_not_read_meanwhile(built_site: Site) -> None:
     with Checkout.open(built_site.manifest) as checkout:
         looking = threading.Thread(target=checkout.reporting.is_current)
-        with lock.folder_held(checkout.cache, 0):
+        with flock.folder_held(checkout.cache, 0):
             looking.start()
             looking.join(0.1)
             assert looking.is_alive()
