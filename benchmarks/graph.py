@@ -233,7 +233,6 @@ def rows(root: Path, models: int, runs: int) -> Iterator[Row]:
     yield Row("two builds of half as many, at once, with nothing in common", "", said)
 
     site.events()
-    alone = one.seconds - bare_first.seconds
     ratios = [(b.seconds - bare_first.seconds) / (a.seconds - bare_first.seconds) for a, b in pairs]
     each = ", ".join(f"{ratio:.2f}" for ratio in ratios)
     said = f"{two.seconds:.1f} s: {statistics.median(ratios):.2f} of one process ({each})"
@@ -242,8 +241,8 @@ def rows(root: Path, models: int, runs: int) -> Iterator[Row]:
     yield Row("memory of that", "under 250 MB", f"{two.megabytes:.0f} MB")
 
     forked = Site(root / "forked", models).doit("-n", "2", "-P", "process")
-    spent = forked.seconds - bare_first.seconds
-    yield Row("the same with -P process", "", f"{forked.seconds:.1f} s: {spent / alone:.2f} of one process")
+    ratio = (forked.seconds - bare_first.seconds) / (one.seconds - bare_first.seconds)
+    yield Row("the same with -P process", "", f"{forked.seconds:.1f} s: {ratio:.2f} of one process")
 
     time.sleep(2)  # the files are old enough to be known by their time stamps
     site.doit()
@@ -252,9 +251,7 @@ def rows(root: Path, models: int, runs: int) -> Iterator[Row]:
     said = f"{nothing.seconds:.2f} s: {ratio:.2f} times bare doit; {nothing.megabytes:.0f} MB; {site.ran()}"
     yield Row("nothing changed", "under 2 s, at most 2 times bare doit, under 250 MB", said)
 
-    above = _change(site, models, runs)
-    said = f"{above:.2f} s above nothing changed; each time {site.ran(runs)}"
-    yield Row("one source changed", f"that, and its own conversion ({_alone(root, runs):.2f} s by itself)", said)
+    yield _changed(site, Site(root / "alone", 1), models, runs)
 
     site.lose_build()
     cleaned = site.doit()
@@ -288,20 +285,19 @@ def _restored(cost: Cost, bare: Cost, artifacts: int) -> str:
     return f"{cost.seconds:.1f} s: {(cost.seconds - bare.seconds) / artifacts * 1000:.2f} ms an artifact"
 
 
-def _change(site: Site, seed: int, runs: int) -> float:
-    """Seconds of a build after one source changed, less those of finding nothing to do; a median."""
-    spent: list[float] = []
-    for further in range(runs):
-        site.change("m0000", seed + further)
-        spent.append(site.doit().seconds - site.doit().seconds)
-    return statistics.median(spent)
+def _changed(site: Site, alone: Site, seed: int, runs: int) -> Row:
+    """One source of many, in turn with the same where there is one."""
+    alone.doit()
+    spent = [(_change(site, seed + number), _change(alone, seed + number)) for number in range(runs)]
+    among, by_itself = (", ".join(f"{seconds:.2f}" for seconds in each) for each in zip(*spent, strict=True))
+    asked = f"that, and its own conversion (by itself, in turn: {by_itself} s)"
+    return Row("one source changed", asked, f"{among} s above nothing changed; each time {site.ran(runs)}")
 
 
-def _alone(root: Path, runs: int) -> float:
-    """The same where there is one model."""
-    site = Site(root / "alone", 1)
-    site.doit()
-    return _change(site, 1, runs)
+def _change(site: Site, seed: int) -> float:
+    """Seconds of a build after one source changed, less those of finding nothing to do."""
+    site.change("m0000", seed)
+    return site.doit().seconds - site.doit().seconds
 
 
 def large_rows(root: Path, name: str, place: Callable[[Path], None]) -> Iterator[Row]:
