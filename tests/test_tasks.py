@@ -50,8 +50,12 @@ def test_a_second_run_runs_nothing_and_touches_nothing(finished: Site) -> None:
     assert finished.files() == before
 
 
-def test_looking_imports_neither_numpy_nor_a_front_end(finished: Site) -> None:
-    done = finished.run("doit", PYTHONPROFILEIMPORTTIME="1")
+@pytest.mark.parametrize("is_there", [True, False])
+def test_neither_looking_nor_restoring_imports_numpy_or_a_front_end(built: Site, is_there: bool) -> None:
+    if not is_there:
+        shutil.rmtree(built.root / "build")
+    done = built.run("doit", PYTHONPROFILEIMPORTTIME="1")
+    assert ("4 up to date" if is_there else "4 from the store") in done.stdout
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time")}
     assert "modelbuild.tasks" in imported
     assert imported & {"numpy", "onnx", "rich", "modelbuild.frontends", "modelbuild.plan"} == set()

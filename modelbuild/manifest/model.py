@@ -200,6 +200,11 @@ class Model:
     reference: Reference | None = None
     calibration: Calibration | None = None
 
+    @property
+    def source_framework(self) -> str:
+        """ONNX is the only one so far, whatever the manifest leaves to the file."""
+        return self.framework or "onnx"
+
     def variants(self) -> tuple[Variant, ...]:
         """Targets times precisions, less what a target does not allow and what is excluded; in the order written."""
         return tuple(

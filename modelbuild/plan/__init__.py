@@ -2,6 +2,5 @@
 
 from modelbuild.plan.artifact import Artifact
 from modelbuild.plan.makers import makers
-from modelbuild.plan.provenance import framework
 
-__all__ = ["Artifact", "framework", "makers"]
+__all__ = ["Artifact", "makers"]

@@ -10,7 +10,7 @@ from typing import Any
 from modelbuild.fetch import FetchedFile, GivenFiles
 from modelbuild.manifest.model import Model, Variant
 from modelbuild.passes.pipeline import DEFAULT
-from modelbuild.plan.provenance import framework, provenance
+from modelbuild.plan.provenance import provenance
 from modelbuild.stages import FileInput, Job
 from modelbuild.stages.check import check
 from modelbuild.stages.describe import describe
@@ -52,7 +52,7 @@ class Artifact:
     @cached_property
     def load(self) -> Job:
         asked = {
-            "framework": framework(self.model),
+            "framework": self.model.source_framework,
             "inputs": self._inputs,
             "order": list(self.model.order),
             "batch": self.model.batch,

@@ -12,11 +12,6 @@ from modelbuild.passes.pipeline import DEFAULT
 from modelbuild.stages.specs import plain_spec, plain_transform
 
 
-def framework(model: Model) -> str:
-    """ONNX is the only framework so far; it is seen from the file where the manifest does not say."""
-    return model.framework or "onnx"
-
-
 def provenance(model: Model, variant: Variant, files: GivenFiles) -> Mapping[str, Any]:
     """Plain data: no time, no path of this machine."""
     return {
@@ -24,7 +19,7 @@ def provenance(model: Model, variant: Variant, files: GivenFiles) -> Mapping[str
         "target": str(variant.target),
         "device": variant.target.device,
         "precision": str(variant.precision),
-        "framework": framework(model),
+        "framework": model.source_framework,
         "source": str(model.source),
         "sources": [{"name": f.name, "sha256": f.sha256} for f in files.source],
         "options": _options(model, variant, files),

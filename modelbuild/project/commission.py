@@ -72,13 +72,12 @@ class Commission:
 
     def entry(self, done: Done) -> Entry:
         """What a report says of it."""
-        from modelbuild import plan
         from modelbuild.project import entries
 
         model = self.artifact.model
         return entries.entry(
             self.artifact.variant,
-            entries.source_of(model, plan.framework(model), self.artifact.given.source),
+            entries.source_of(model, self.artifact.given.source),
             self.delivered(done),
             _measured(done, self.artifact.package),
             compiled=self.compiled(done),

@@ -107,9 +107,9 @@ def failed(variant: Variant, errors: Sequence[str], measured: Measured | None = 
     return _artifact(variant, status="failed", errors=tuple(errors), **known)
 
 
-def source_of(model: Model, framework: str, files: Sequence[FetchedFile]) -> Source:
+def source_of(model: Model, files: Sequence[FetchedFile]) -> Source:
     return Source(
-        framework=framework,
+        framework=model.source_framework,
         origin=str(model.source),
         files={file.name: File(sha256=file.sha256, bytes=file.path.stat().st_size) for file in files},
         license=model.license,

@@ -165,7 +165,6 @@ class Reporting:
         said = digest.of_bytes(question)
         if not broken and kept is not None and kept.said == said:
             return kept
-        from modelbuild import plan
         from modelbuild.project import entries, parts
 
         known = None if broken else shared.read(self._builds.store, question)
@@ -176,7 +175,7 @@ class Reporting:
         artifacts += [entries.failed(variant, errors, measured) for variant, (errors, measured) in broken.items()]
         if not artifacts:
             return None
-        source = found[-1].source if found else entries.source_of(model, plan.framework(model), ())
+        source = found[-1].source if found else entries.source_of(model, ())
         if len(found) < len(asked):  # what failed is told of as it is now, and to nobody else
             return parts.part(None, model.id, source, artifacts, columns)
         part = parts.part(said, model.id, source, artifacts, columns)
