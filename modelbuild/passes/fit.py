@@ -97,7 +97,7 @@ def refused(graph: Graph, limits: Limits, trace: Trace) -> list[Refusal]:
 
 def fits(graph: Graph, limits: Limits) -> bool:
     """Whether ``graph`` is taken as it is."""
-    return not any(_Judge(limits).refusals(graph)) and not (limits.static_shapes and any(open_shapes(graph)))
+    return not judgement(graph, limits) and not (limits.static_shapes and any(open_shapes(graph)))
 
 
 def judgement(graph: Graph, limits: Limits) -> list[Refusal]:

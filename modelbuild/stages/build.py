@@ -153,10 +153,6 @@ class Build:
         key = self._resolve(job, look)
         return key if key is not None and self._recalled(key, look) is not None else None
 
-    def recall(self, job: Job, *, look: Look | None = None) -> Answer | None:
-        """The answer, if it is all there; None if something would have to run."""
-        return self._recall(job, look or Look())
-
     def ensure(self, job: Job, *, timeout: float | None = None, look: Look | None = None) -> Answer:
         """The answer, made now if need be, and what it is made of too where that is lost.
 

@@ -20,7 +20,7 @@ them out of one.
 `Store` says what a store can do; `LocalStore` is a folder, `MemoryStore` a fake for tests.
 """
 
-from modelbuild.store.deliver import deliver, is_delivered
+from modelbuild.store.deliver import deliver
 from modelbuild.store.interface import Damage, Lost, Store
 from modelbuild.store.local import LocalStore
 from modelbuild.store.memory import MemoryStore
@@ -37,5 +37,4 @@ __all__ = [
     "Record",
     "Store",
     "deliver",
-    "is_delivered",
 ]

@@ -70,11 +70,6 @@ def _drafts(parent: Path, prefix: str) -> list[str]:
         ]
 
 
-def is_delivered(files: Mapping[str, Blob], folder: Path) -> bool:
-    """Whether ``folder`` holds exactly these bytes under these names."""
-    return all(_is(folder / name, blob) for name, blob in files.items())
-
-
 def _is(path: Path, blob: Blob) -> bool:
     with disk.explained(path, _WHAT):
         regular = path.is_file() and not path.is_symlink()

@@ -61,10 +61,6 @@ class Fact(msgspec.Struct, frozen=True, eq=False):
         found = self.elements
         return None if found is None or any(isinstance(d, Expr) for d in found) else found  # type: ignore[return-value]
 
-    def agrees(self, other: Fact) -> bool:
-        """Whether type and shape are the same, whatever is known of the content."""
-        return self.dtype is other.dtype and self.shape == other.shape
-
     def refines(self, other: Fact) -> bool:
         """Whether this says at least what ``other`` says."""
         if self.dtype is not other.dtype or not more_precise(self.shape, other.shape):

@@ -79,7 +79,8 @@ def test_random_numbers_of_a_shape(operator: str, to: int, tmp_path: Path) -> No
 def test_random_numbers_like_another_tensor(operator: str, tmp_path: Path) -> None:
     x = {"x": np.zeros((2, 3), np.float64)}
     graph = translated(model(operator, x, {}, opset=15, free=True), tmp_path)
-    assert graph.outputs[0].fact.agrees(graph.inputs[0].fact)
+    drawn, like = graph.outputs[0].fact, graph.inputs[0].fact
+    assert (drawn.dtype, drawn.shape) == (like.dtype, like.shape)
 
 
 def seeds(graph: Graph) -> list[int]:
