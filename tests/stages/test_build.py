@@ -37,7 +37,7 @@ class Site:
         self.build = self.open()
 
     def open(self) -> Build:
-        return Build.open(self.root / "cache", listener=self.events.append)
+        return Build.open(self.root / "cache", listener=toys.noting(self.events))
 
     def artifact(self, **params: Any) -> Job:
         return toys.artifact(self.model, log=self.log, **params)

@@ -49,7 +49,7 @@ def pool(tmp_path: Path) -> Iterator[Pool]:
 
 @pytest.fixture
 def build(tmp_path: Path, pool: Pool, events: list[Event]) -> Build:
-    return Build.open(tmp_path / "cache", listener=events.append, pool=pool)
+    return Build.open(tmp_path / "cache", listener=toys.noting(events), pool=pool)
 
 
 def workers(log: Path) -> list[str]:
@@ -226,7 +226,7 @@ def held(tmp_path: Path, model: Path) -> Iterator[Errand]:
 def test_waiting_for_others_is_not_running(pool: Pool, held: Errand, tmp_path: Path) -> None:
     heard: list[Event] = []
     with ThreadPoolExecutor(1) as threads:
-        asked = threads.submit(pool.run, held, timeout=2.0, listener=heard.append)
+        asked = threads.submit(pool.run, held, timeout=2.0, listener=toys.noting(heard))
         assert wait_until(lambda: [event.what for event in heard] == ["run", "made"])
         time.sleep(2.5)
         assert not asked.done()
@@ -238,7 +238,7 @@ def test_waiting_for_others_is_not_running(pool: Pool, held: Errand, tmp_path: P
 def test_a_worker_that_dies_between_two_stages_fails_the_errand(pool: Pool, held: Errand) -> None:
     heard: list[Event] = []
     with ThreadPoolExecutor(1) as threads:
-        asked = threads.submit(pool.run, held, timeout=None, listener=heard.append)
+        asked = threads.submit(pool.run, held, timeout=None, listener=toys.noting(heard))
         assert wait_until(lambda: [event.what for event in heard] == ["run", "made"])
         pool._workers[0].kill()
         with pytest.raises(StageError, match="emit of m@cpu:FP32: its worker was killed by SIGKILL"):
@@ -262,7 +262,7 @@ def test_whoever_waits_for_a_worker_has_something_else_done_first(pool: Pool) ->
     heard: list[Event] = []
     before: list[int] = []
     errand = Errand((toys.trouble("nothing"),))
-    pool.run(errand, timeout=None, listener=heard.append, meanwhile=lambda: before.append(len(heard)))
+    pool.run(errand, timeout=None, listener=toys.noting(heard), meanwhile=lambda: before.append(len(heard)))
     assert before == [0]
     assert [event.what for event in heard] == ["run", "made"]
 
@@ -275,7 +275,7 @@ def asked(how: str, subject: str = "m", **params: object) -> Errand:
 
 
 def run(pool: Pool, errand: Errand, heard: list[Event] | None = None, begun: Pending | None = None) -> Done:
-    return pool.run(errand, timeout=None, listener=(heard if heard is not None else []).append, begun=begun)
+    return pool.run(errand, timeout=None, listener=toys.noting(heard if heard is not None else []), begun=begun)
 
 
 class Busy(NamedTuple):
