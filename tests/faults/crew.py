@@ -119,11 +119,16 @@ def wait_for(condition: Callable[[], bool], seconds: float = PATIENCE) -> bool:
 
 def _children(pid: int) -> list[int]:
     lists = Path(f"/proc/{pid}/task").glob("*/children")  # of each thread: those of the pool start workers
-    return [int(child) for listed in lists for child in listed.read_text().split()]
+    return [int(child) for listed in lists for child in _seen(listed).split()]
 
 
 def _command(pid: int) -> str:
+    return _seen(Path(f"/proc/{pid}/cmdline")).replace(b"\0", b" ").decode(errors="replace")
+
+
+def _seen(path: Path) -> bytes:
+    """What the kernel tells of a process or a thread; nothing if that is gone by now, found or even opened before."""
     try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-    except FileNotFoundError:
-        return ""
+        return path.read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
