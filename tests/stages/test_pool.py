@@ -151,11 +151,14 @@ def test_what_a_worker_did_before_it_died_is_known(build: Build, events: list[Ev
     ]
 
 
-def test_a_stage_that_runs_is_told_of_before_it_ends(build: Build, events: list[Event]) -> None:
+def test_a_stage_that_runs_is_told_of_before_it_ends(build: Build, events: list[Event], tmp_path: Path) -> None:
+    go = tmp_path / "go"
     with ThreadPoolExecutor(1) as threads:
-        asked = threads.submit(build.ensure, toys.trouble("sleep", seconds=1.0))
-        assert wait_until(lambda: [e.what for e in events] == ["run"])
-        assert not asked.done()
+        asked = threads.submit(build.ensure, toys.trouble("await", file=str(go)))
+        told = wait_until(lambda: [e.what for e in events] == ["run"])
+        go.touch()
+        assert told
+        assert asked.result(PATIENCE).record.outputs
 
 
 def test_a_worker_that_left_a_child_with_its_socket_is_seen_to_be_dead(build: Build) -> None:
