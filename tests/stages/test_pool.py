@@ -490,7 +490,8 @@ def test_killing_the_pool_stops_everyone_at_once(build: Build, pool: Pool, tmp_p
     assert all(is_gone(int(pid)) for pid in workers(log))
 
 
-def test_a_closed_pool_lets_its_workers_tidy_up(tmp_path: Path, model: Path) -> None:
+def test_a_closed_pool_lets_its_workers_tidy_up(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("modelbuild.stages.process._GOODBYE", PATIENCE)  # however slow the machine is to end it
     with Pool(1, tmp_path / "cache") as pool:
         Build.open(tmp_path / "cache", pool=pool).ensure(toys.artifact(model))
     assert list((tmp_path / "cache" / "store" / "v1" / "drafts").iterdir()) == []
