@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,8 @@ from modelbuild.memo import Memo
 from modelbuild.stages import Build, Event, Inputs, Job, Outputs, Params, Stage
 from modelbuild.stages.history import History
 from modelbuild.store import LocalStore, Record
+
+PATIENCE = 25.0
 
 BUILDER = """
 import sys; from pathlib import Path; import toys; from modelbuild.stages import Build
@@ -84,16 +87,35 @@ def test_a_holder_that_does_nothing_is_not_waited_for_for_ever(tmp_path: Path, m
     assert (events[0].what, events[0].stage) == ("waited", "load")
 
 
-def test_who_waits_takes_what_the_other_made(tmp_path: Path) -> None:
-    job = toys.trouble("sleep", seconds=0.4, log=str(tmp_path / "log"))
-    events: list[Event] = []
-    builds = [Build.open(tmp_path / "cache", listener=events.append) for _ in range(2)]
-    threads = [threading.Thread(target=build.ensure, args=(job,)) for build in builds]
-    for thread in threads:
+def test_who_waits_takes_what_the_other_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = toys.trouble("await", file=str(tmp_path / "go"), log=str(tmp_path / "log"))
+    runs, asks = threading.Event(), threading.Event()
+    of_first: list[Event] = []
+    of_second: list[Event] = []
+
+    def hear(event: Event) -> None:
+        of_first.append(event)
+        if event.what == "run":
+            runs.set()
+
+    def lock(key: str, patience: float) -> AbstractContextManager[bool]:
+        asks.set()
+        return store.lock(key, patience)
+
+    first = Build.open(tmp_path / "cache", listener=hear)
+    second = Build.open(tmp_path / "cache", listener=of_second.append)
+    store = LocalStore(tmp_path / "cache" / "store")
+    monkeypatch.setattr(second.store, "lock", lock)
+    threads = [threading.Thread(target=build.ensure, args=(job,), daemon=True) for build in (first, second)]
+    for thread, begun in zip(threads, (runs, asks), strict=True):
         thread.start()
+        assert begun.wait(PATIENCE)
+    time.sleep(0.3)  # more than what is worth telling
+    (tmp_path / "go").touch()
     for thread in threads:
         thread.join()
-    assert sorted(event.what for event in events) == ["hit", "made", "run", "waited"]
+    assert [event.what for event in of_first if event.what != "waited"] == ["run", "made"]
+    assert [event.what for event in of_second] == ["waited", "hit"]
     assert len((tmp_path / "log").read_text().splitlines()) == 1
 
 
