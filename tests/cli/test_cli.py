@@ -48,7 +48,9 @@ def test_build_makes_what_is_asked_for(site: Site, capsys: Capture) -> None:
     assert sorted(path.name for path in (site.root / "build").iterdir()) == ["one", "report.html", "report.json"]
 
 
-def test_a_second_build_touches_nothing(built: Site, capsys: Capture) -> None:
+def test_a_second_build_touches_nothing(built: Site, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A source that was too young to be noted by its looks is noted once it has settled: here none does in between.
+    monkeypatch.setattr("modelbuild.memo.SETTLING", 600.0)
     before = built.files()
     assert run(["build"]) == 0
     assert capsys.readouterr().out == "4 up to date\n"
