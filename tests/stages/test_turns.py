@@ -34,9 +34,12 @@ def asking(turns: Turns, need: int) -> Iterator[threading.Event]:
             has.set()
             done.wait()
 
+    before = len(turns._queue)
     thread = threading.Thread(target=ask)
     thread.start()
-    time.sleep(SOON)  # so that they queue in order
+    while len(turns._queue) == before and not has.is_set():  # so that they queue in order
+        time.sleep(0.001)
+    time.sleep(SOON)  # so that whoever has no turn to take would have taken it
     try:
         yield has
     finally:
