@@ -20,7 +20,7 @@ from modelbuild.manifest import DataFile, UrlSource
 
 MODEL = bytes(range(256)) * 100
 SHA = digest.of_bytes(MODEL)
-HASTY = Retries(attempts=3, pause=0.001, timeout=5)
+HASTY = Retries(attempts=3, pause=0.001, timeout=30)
 
 
 @dataclass
