@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -179,16 +180,14 @@ def test_a_reader_never_sees_a_mixture(store: LocalStore, folder: Path) -> None:
 
     def watch() -> None:
         while not done.is_set():
-            handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)  # what a loader that opens both files sees
-            try:
-                pair = [os.open(name, os.O_RDONLY, dir_fd=handle) for name in ("m.xml", "m.bin")]
-            except FileNotFoundError:
-                continue  # the folder was taken away as a whole, after the exchange
-            finally:
-                os.close(handle)
-            seen.add((os.read(pair[0], 9).decode(), os.read(pair[1], 9).decode()))
-            for descriptor in pair:
-                os.close(descriptor)
+            with ExitStack() as opened, suppress(FileNotFoundError):  # the folder goes as a whole, after the exchange
+                handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)  # what a loader that opens both files sees
+                opened.callback(os.close, handle)
+                pair = []
+                for name in ("m.xml", "m.bin"):
+                    pair.append(os.open(name, os.O_RDONLY, dir_fd=handle))
+                    opened.callback(os.close, pair[-1])
+                seen.add((os.read(pair[0], 9).decode(), os.read(pair[1], 9).decode()))
 
     reader = threading.Thread(target=watch)
     reader.start()
