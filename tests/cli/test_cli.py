@@ -317,11 +317,11 @@ def test_help_imports_no_engine() -> None:
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_an_interrupted_build_is_130_and_leaves_nothing_half_written(site: Site, workers: str) -> None:
-    (site.root / "slow.py").write_text(_SLOW)
+    (site.root / "sitecustomize.py").write_text(_SLOW)  # which workers read too
     process = subprocess.Popen(
-        [sys.executable, "slow.py", "build", "-n", workers],
+        [sys.executable, "-m", "modelbuild", "build", "-n", workers],
         cwd=site.root,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(REPOSITORY), str(site.root)])},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -339,12 +339,10 @@ def test_an_interrupted_build_is_130_and_leaves_nothing_half_written(site: Site,
 
 
 _SLOW = """
-import sys, time
+import time
 from modelbuild.stages.outputs import Outputs
 plain = Outputs.taken
 Outputs.taken = lambda out: time.sleep(0.5) or plain(out)
-from modelbuild.cli import run
-sys.exit(run(sys.argv[1:]))
 """
 
 
