@@ -6,6 +6,7 @@ has its sha256 in the manifest, so there the entry tells.
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator, Set
 from dataclasses import replace
@@ -40,7 +41,7 @@ def affected(manifest: Manifest, ref: str) -> dict[str, str]:
         reasons = {
             model.id: _changed_entry(model, then)
             or _changed_file(model, manifest.root, changed, tracked)
-            or _changed_tool(lock.read(then, model.id), lock.tools([model]))
+            or _changed_tool(model, then)
             for model in manifest.models.values()
         }
     return {name: why for name, why in reasons.items() if why is not None}
@@ -82,11 +83,23 @@ def _changed_file(model: Model, root: Path, changed: Set[Path], tracked: Set[Pat
         return str(error)
     for path in files:
         name = path.relative_to(root).as_posix()
-        if path in changed:
-            return f"{name} changed"
-        if path not in tracked:
-            return f"git does not know {name}, so it may have changed"
+        for place in _led_to(path):
+            if place in changed:
+                return f"{name} changed"
+            if place not in tracked:
+                return f"git does not know {name}, so it may have changed"
     return None
+
+
+def _led_to(path: Path) -> Iterator[Path]:
+    """``path`` and, if it is a link, all places on the way to the file: git knows links and files as what they are."""
+    yield path
+    real = path.resolve()
+    while path.is_symlink() and path != real:
+        path = Path(os.path.normpath(path.parent / path.readlink()))
+        yield path
+    if path != real:
+        yield real
 
 
 def _files(source: Source, root: Path) -> Iterator[Path]:
@@ -124,8 +137,13 @@ def _changed_code(changed: Set[Path], manifest: Manifest) -> str | None:
     return None
 
 
-def _changed_tool(was: lock.Locked | None, tools: dict[str, str]) -> str | None:
+def _changed_tool(model: Model, then: Manifest) -> str | None:
     """What was locked with other versions; without a lock nobody knows the versions of then."""
+    try:
+        was = lock.read(then, model.id)
+    except ManifestError:
+        return "its lock file was not in order"
+    tools = lock.tools([model])
     if was is None or was.tools == tools:
         return None
     name = next(name for name in sorted({*was.tools, *tools}) if was.tools.get(name) != tools.get(name))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -56,6 +57,26 @@ def test_committed_changes_count_as_well(site: Site) -> None:
     commit(site.root)
     assert since(site) == {}
     assert since(site, "HEAD~1") == {"one": "src/one.onnx changed"}
+
+
+@pytest.mark.parametrize("links", [("src/one.onnx",), ("src/link.onnx", "src/one.onnx")], ids=len)
+def test_what_a_link_leads_to_affects_its_model(site: Site, links: tuple[str, ...]) -> None:
+    place = site.root / "big" / "one.onnx"
+    place.parent.mkdir()
+    (site.root / "src" / "one.onnx").rename(place)
+    for link in links:
+        (site.root / link).symlink_to(os.path.relpath(place, site.root / "src"))
+        place = site.root / link
+    commit(site.root)
+    assert since(site) == {}
+    write_model(site.root / "big" / "one.onnx", scale=7.0)
+    assert since(site) == {"one": "src/one.onnx changed"}
+    git(site.root, "checkout", "-q", "big")
+    write_model(site.root / "big" / "other.onnx", scale=8.0)
+    commit(site.root)
+    (site.root / links[0]).unlink()
+    (site.root / links[0]).symlink_to("../big/other.onnx")
+    assert since(site) == {"one": "src/one.onnx changed"}
 
 
 def test_a_changed_entry_affects_its_model(site: Site) -> None:
@@ -151,6 +172,14 @@ def test_another_version_of_a_tool_affects_what_was_locked_with_it(site: Site) -
     commit(site.root)
     assert since(site)["one"].startswith("numpy was 1.0, and is ")
     assert since(site).keys() == {"one"}
+
+
+def test_a_lock_that_was_broken_then_affects_its_model(site: Site) -> None:
+    lock = site.root / "models.lock" / "one.json"
+    lock.parent.mkdir()
+    lock.write_text("<<<<<<< HEAD\n")
+    commit(site.root)
+    assert since(site) == {"one": "its lock file was not in order"}
 
 
 def test_without_a_manifest_then_all_is_affected(site: Site) -> None:
