@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelbuild import disk
+from modelbuild.errors import StoreError
 from modelbuild.store.layout import blob_files, foreign, record_files
 from modelbuild.store.record import Blob, Record, blob_of
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that is wrong. ``path`` is in the way; None where something is only missing."""
+    """Something that is wrong. ``path`` is in the way; None where only a person can mend it."""
 
     what: str
     why: str
@@ -44,16 +45,28 @@ def audit(store: LocalStore) -> Iterator[Finding]:
         for key, path in records:
             if path.exists():  # no sweep was quicker
                 yield from _of_record(key, path, whole)
+        yield from _of_pins(store)
 
 
 def repair(store: LocalStore) -> list[Finding]:
-    """Set aside what `audit` finds in the way; what is missing then is made again when it is asked for."""
+    """Set aside what `audit` finds in the way; what is missing then is made again when it is asked for.
+
+    A damaged pin is left: what it held would be lost without a word.
+    """
     found = list(audit(store))
     for finding in found:
         if finding.path is not None:
             store.set_aside(finding.path, finding.what, finding.why)
     store.damage.clear()
     return found
+
+
+def _of_pins(store: LocalStore) -> Iterator[Finding]:
+    for name in store.pins.names():
+        try:
+            store.pins.keys(name)
+        except StoreError as error:
+            yield Finding(f"pin {name}", str(error), None)
 
 
 def _of_record(key: Digest, path: Path, whole: dict[Digest, Blob]) -> Iterator[Finding]:
@@ -68,6 +81,7 @@ def _of_record(key: Digest, path: Path, whole: dict[Digest, Blob]) -> Iterator[F
     for blob in record.blobs:
         found = whole.get(blob.sha256)
         if found is None:
-            yield Finding(f"record {key[:12]}", f"its blob {blob.sha256[:12]} is not there", None)
+            yield Finding(f"record {key[:12]}", f"its blob {blob.sha256[:12]} is not there", path)
+            return
         elif found != blob:
             yield Finding(f"record {key[:12]}", f"says another size or check sum of blob {blob.sha256[:12]}", path)

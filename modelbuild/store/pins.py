@@ -39,19 +39,23 @@ class Pins:
 
     def all(self) -> dict[str, list[Digest]]:
         """The keys of every pin, by name."""
+        return {name: self.keys(name) for name in self.names()}
+
+    def names(self) -> list[str]:
         with disk.explained(self._folder):
-            paths = [path for path in sorted(self._folder.glob("*")) if _NAME.fullmatch(path.name)]
-            return {path.name: _keys(path) for path in paths}
+            return sorted(path.name for path in self._folder.glob("*") if _NAME.fullmatch(path.name))
+
+    def keys(self, name: str) -> list[Digest]:
+        """Raises :class:`StoreError` where they cannot be told."""
+        path = self._place(name)
+        with disk.explained(path):
+            body = digest.unseal(path.read_bytes())
+        if body is None:
+            raise StoreError(f"{path}: this pin is damaged: pin it again, or remove the file to give up what it kept")
+        keys: list[Digest] = json.loads(body)
+        return keys
 
     def _place(self, name: str) -> Path:
         if not _NAME.fullmatch(name):
             raise UsageError(f"{name!r} cannot be the name of a pin: letters, digits, '.', '_' and '-', at most 64")
         return self._folder / name
-
-
-def _keys(path: Path) -> list[Digest]:
-    body = digest.unseal(path.read_bytes())
-    if body is None:
-        raise StoreError(f"{path}: this pin is damaged: pin it again, or remove the file to give up what it kept")
-    keys: list[Digest] = json.loads(body)
-    return keys

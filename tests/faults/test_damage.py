@@ -122,6 +122,20 @@ def test_verify_finds_what_repair_mends(built: Site, undisturbed: dict[str, byte
     assert artifacts(built) == undisturbed
 
 
+def test_nothing_is_found_once_what_went_before_is_mended(
+    built: Site, undisturbed: dict[str, bytes], capsys: Capture
+) -> None:
+    with Checkout.open(built.manifest) as checkout:
+        *_, graph = (one for one in checkout.chain(checkout.manifest.variants()[1]) if one.job.stage.name == "optimize")
+    assert graph.record is not None
+    flip(store(built).place("blobs", graph.record.blobs[0].sha256))
+    assert run(["cache", "verify"]) == 5
+    assert run(["cache", "repair"]) == 0
+    assert run(["cache", "verify"]) == 0
+    assert run(["status"]) == 0
+    assert artifacts(built) == undisturbed
+
+
 def test_the_memory_of_a_checkout_may_be_damaged(built: Site, undisturbed: dict[str, bytes]) -> None:
     for path in sorted((built.root / "cache").rglob("*")):
         if path.is_file() and "store" not in path.parts:
