@@ -148,7 +148,8 @@ def _steps(checkout: Checkout, variant: Variant) -> Iterator[_Step]:
     try:
         waiting = checkout.forecasts(variant)
     except BuildError as error:
-        yield _Step("fetch", variant.model, str(error), None)
+        what = "refused" if checkout.sources.is_found(variant.model) else "fetch"
+        yield _Step(what, variant.model, str(error), None)
         return
     for one in waiting:
         yield _Step(one.job.stage.name, one.job.subject, str(one.why), one.seconds)

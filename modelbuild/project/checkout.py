@@ -177,14 +177,18 @@ class Checkout:
         noted = self._stamps.of(variant)
         if noted is None:
             return Trouble("never built here")
-        if not self.reporting.is_noted(variant):
-            return Trouble("what the report says of it is gone")
+        if not self.reporting.holds(variant, noted.entry):
+            return Trouble("what the report says of it is gone, or of another build")
         damage = stamp.damage(noted, f"{self.output}/{delivery.place(variant)}")
         return Trouble(damage) if damage is not None else self._change(noted, variant)
 
     def forecasts(self, variant: Variant) -> list[Forecast]:
-        """What `make` would run and why, inputs first. Runs nothing; raises where sources would have to be fetched."""
-        lasts = self._last_forecasts(variant)
+        """What `make` would run and why, inputs first. Runs nothing.
+
+        Raises where sources would have to be fetched, and where `make` would refuse.
+        """
+        artifact = self._commissions.answerable(variant, self.sources.all_here(self.model(variant)))
+        lasts = self._last_forecasts(artifact)
         return list({forecast.job: forecast for last in lasts for forecast in last.would_run()}.values())
 
     def keys(self, variant: Variant) -> set[Digest]:
@@ -207,12 +211,12 @@ class Checkout:
 
     def chain(self, variant: Variant) -> list[Forecast]:
         """What becomes of all that is asked for a variant, each job once, inputs first: what is there already too."""
-        lasts = self._last_forecasts(variant)
+        lasts = self._last_forecasts(self.planned(variant))
         return list({forecast.job: forecast for last in lasts for forecast in last.chain()}.values())
 
-    def _last_forecasts(self, variant: Variant) -> list[Forecast]:
+    def _last_forecasts(self, artifact: Artifact) -> list[Forecast]:
         """Of the jobs that are asked for themselves."""
-        return [self._builds.here.forecast(job) for job in self.asked(self.planned(variant))]
+        return [self._builds.here.forecast(job) for job in self.asked(artifact)]
 
     def traces(self, variant: Variant) -> Iterator[tuple[str, str]]:
         """What the rules did or why they did not, for each stage that has rules. Converts the model if need be."""
@@ -227,7 +231,7 @@ class Checkout:
             question = digest.of_bytes(self._commissions.question(variant, given))
             if question == noted.question:
                 return None
-            artifact = self._commissions.artifact(variant, given)
+            artifact = self._commissions.answerable(variant, given)
             keys = {job: self._builds.here.key(job) for job in self.asked(artifact)}
         except BuildError as error:
             return Trouble(str(error))

@@ -117,13 +117,18 @@ class Commissions:
         """All that is asked for it; what is delivered comes last."""
         return (*self._before_delivery(artifact), artifact.package)
 
+    def answerable(self, variant: Variant, given: GivenFiles) -> Artifact:
+        """Raises :class:`EnvironmentTrouble` where the manifest asks for what this machine cannot tell."""
+        artifact = self.artifact(variant, given)
+        self._judges.refuse_what_cannot_be_answered(artifact)
+        return artifact
+
     def of(self, variant: Variant, question: bytes, given: GivenFiles) -> Commission:
         """``question`` is that of ``given``: what is made of these files answers it, whatever becomes of them.
 
-        Raises :class:`EnvironmentTrouble` where the manifest asks for what this machine cannot tell.
+        Raises as `answerable` does.
         """
-        artifact = self.artifact(variant, given)
-        self._judges.refuse_what_cannot_be_answered(artifact)
+        artifact = self.answerable(variant, given)
         return Commission(artifact, self._before_delivery(artifact), question, self._output)
 
     def _before_delivery(self, artifact: Artifact) -> tuple[Job, ...]:

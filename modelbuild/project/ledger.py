@@ -45,6 +45,14 @@ class Ledger:
                 self._lines += 1
                 self._clear_out()
 
+    def replace(self, name: str, old: bytes, new: bytes) -> None:
+        """Write ``new`` if the last note is ``old``: somebody else may have noted something since."""
+        with self._lock:
+            self._catch_up()
+            is_last = self._notes.get(name) == old
+        if is_last:
+            self.write(name, new)
+
     def forget(self, name: str) -> None:
         self.write(name, b"")
 

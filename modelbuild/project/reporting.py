@@ -67,8 +67,10 @@ class Reporting:
 
     # ---- of one artifact ----
 
-    def is_noted(self, variant: Variant) -> bool:
-        return self._note(variant) is not None
+    def holds(self, variant: Variant, check_sum: str) -> bool:
+        """Whether what `note` gave that check sum of is what is noted last."""
+        note = self._note(variant)
+        return note is not None and digest.check_sum(note) == check_sum
 
     def noted(self, variant: Variant) -> Entry | None:
         """What was noted when this was last made here; whether it still holds, the checkout knows."""

@@ -93,7 +93,7 @@ class Stamps:
         return last[1]
 
     def note(self, variant: Variant, stamp: Stamp) -> None:
-        self._write(variant, stamp)
+        self._ledger.write(place(variant), _ENCODER.encode(stamp))
         self._touched.add(variant.model)
         self._young[variant] = stamp
         self._meanwhile.leave_for(_GROWN, variant, partial(self._settle, variant))
@@ -110,10 +110,8 @@ class Stamps:
 
     def _settle(self, variant: Variant) -> None:
         if (stamp := self._young.pop(variant, None)) is not None:
-            self._write(variant, settled(stamp, self._output / place(variant)))
-
-    def _write(self, variant: Variant, stamp: Stamp) -> None:
-        self._ledger.write(place(variant), _ENCODER.encode(stamp))
+            grown = settled(stamp, self._output / place(variant))
+            self._ledger.replace(place(variant), _ENCODER.encode(stamp), _ENCODER.encode(grown))
 
 
 def damage(stamp: Stamp, folder: str) -> str | None:

@@ -335,6 +335,30 @@ def test_where_nothing_can_be_noted_looking_still_works(site: Site, monkeypatch:
         assert [checkout.stale(variant) for variant in checkout.manifest.variants()] == [None] * 4
 
 
+def test_an_older_note_for_the_report_is_not_believed(site: Site) -> None:
+    build(site)
+    entries = site.root / "cache" / "entries"
+    before = entries.read_bytes()
+    write_model(site.root / "src" / "one.onnx", scale=7.0)
+    build(site)
+    entries.write_bytes(before)  # as a power cut may
+    with Checkout.open(site.manifest) as checkout:
+        assert checkout.stale(first(checkout)) == "what the report says of it is gone, or of another build"
+        made = checkout.make(first(checkout))
+        assert made.ran == ()
+        assert checkout.stale(first(checkout)) is None
+
+
+def test_what_another_build_made_since_is_not_noted_over(site: Site) -> None:
+    with Checkout.open(site.manifest) as checkout:
+        checkout.make(first(checkout))
+        write_model(site.root / "src" / "one.onnx", scale=7.0)
+        with Checkout.open(site.manifest) as other:
+            other.make(first(other))
+    with Checkout.open(site.manifest) as checkout:
+        assert checkout.stale(first(checkout)) is None
+
+
 def test_whoever_only_looks_changes_no_file(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     build(site)
     for slack in ("memo._STALE_LINES", "project.ledger._SLACK", "stages.history._STALE_LINES"):
@@ -479,7 +503,7 @@ def test_a_lost_note_for_the_report_is_made_again(site: Site) -> None:
         variant = first(checkout)
         checkout.make(variant)
         checkout.reporting.forget(variant)
-        assert checkout.stale(variant) == "what the report says of it is gone"
+        assert checkout.stale(variant) == "what the report says of it is gone, or of another build"
         checkout.make(variant)
         assert checkout.stale(variant) is None
 

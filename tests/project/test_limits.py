@@ -76,6 +76,19 @@ def test_without_the_runtimes_limits_on_answers_cannot_be_told(site: Site, monke
         make(site)
 
 
+def test_nor_is_what_was_built_before_they_were_asked_for_current(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Judges, "can_prove", False)
+    make(site)
+    limit(site, cosine=0.9)
+    for _ in range(2):  # the first look notes nothing that the second could believe
+        with Checkout.open(site.manifest) as checkout:
+            variant = checkout.manifest.models["one"].variants()[0]
+            assert "cannot be answered" in str(checkout.stale(variant))
+            assert not checkout.is_current(variant)
+            with pytest.raises(EnvironmentTrouble, match="cannot be answered"):
+                checkout.forecasts(variant)
+
+
 @needs_runtimes
 def test_an_answer_too_far_away_fails_with_all_that_is_known(site: Site) -> None:
     site.add("one", scale=0.3)
