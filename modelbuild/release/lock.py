@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from modelbuild import __version__, disk
-from modelbuild.errors import ManifestError, Stale
+from modelbuild.errors import BuildError, ManifestError, Stale
 from modelbuild.report.document import File, Sha256
 
 if TYPE_CHECKING:
@@ -90,12 +90,18 @@ def write(checkout: Checkout, variants: Iterable[Variant]) -> list[Path]:
 
 
 def check_before(checkout: Checkout, variants: Iterable[Variant]) -> None:
-    """Refuse, before anything is built, what the lock says otherwise of sources, tools and what is asked for."""
+    """Refuse, before anything is built, what the lock says otherwise of sources, tools and what is asked for.
+
+    Of a model that cannot be looked at the build says why.
+    """
     manifest = checkout.manifest
     told = [f"{path.stem}: is locked, but not in {manifest.files[0].name}" for path in _gone(manifest)]
     for model in _models(manifest, variants):
         was = read(manifest, model.id)
-        now = _locked(checkout, model, {_name(variant): {} for variant in model.variants()})
+        try:
+            now = _locked(checkout, model, {_name(variant): {} for variant in model.variants()})
+        except BuildError:
+            continue
         told += [f"{model.id}: is not locked"] if was is None else _differences(model.id, _asked(was), _asked(now))
     _refuse(_OTHERWISE, told)
 

@@ -106,6 +106,16 @@ def test_a_part_writes_only_its_own_locks(built_site: Site) -> None:
     assert run(["build", "--locked"]) == 0
 
 
+def test_a_source_that_cannot_be_read_stops_no_other_that_is_locked(built_site: Site, capsys: Capture) -> None:
+    assert run(["build", "--lock"]) == 0
+    (built_site.root / "src" / "one.onnx").unlink()
+    shutil.rmtree(built_site.root / "build")
+    capsys.readouterr()
+    assert run(["build", "--locked", "--keep-going", "--json"]) == 1
+    told = {(str(event["variant"])[:3], event["status"]) for event in events(capsys) if event["what"] == "artifact"}
+    assert told == {("one", "failed"), ("two", "hit")}
+
+
 def test_no_part_is_a_wrong_option(built_site: Site) -> None:
     assert run(["build", "--shard", "3/2"]) == 3
 
