@@ -226,17 +226,21 @@ def _clean_source(model: Model, dryrun: bool) -> None:
 
 
 def _clean(variant: Variant, dryrun: bool) -> None:
-    _say_removed(_checkout().clean(variant, dry=dryrun))
+    _remove(lambda: _checkout().clean(variant, dry=dryrun))
 
 
 def _clean_report(dryrun: bool) -> None:
     if _manifest() is not None:
-        _say_removed(_checkout().reporting.clean(dry=dryrun))
+        _remove(lambda: _checkout().reporting.clean(dry=dryrun))
 
 
-def _say_removed(paths: Iterable[Path]) -> None:
-    for path in paths:
-        print(f"removing {path.relative_to(Path.cwd())}")  # noqa: T201 - as doit does for its own
+def _remove(work: Callable[[], Iterable[Path]]) -> None:
+    """Say what ``work`` removes as doit does of its own, and what a person can mend without a traceback."""
+    try:
+        for path in work():
+            print(f"removing {path.relative_to(Path.cwd())}")  # noqa: T201
+    except BuildError as error:
+        print(telling.failure(error), file=sys.stderr)  # noqa: T201
 
 
 # ---- what is shown ----

@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 from sites import Site, write_model
 
+from modelbuild import tasks
+from modelbuild.errors import StoreError
+
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory, known_code: Path) -> Site:
@@ -136,6 +139,14 @@ def test_clean_removes_what_is_ours_and_nothing_else(built: Site) -> None:
     assert built.doit("clean").returncode == 0
     assert list(built.contents("build")) == ["build/one/cpu/FP32/notes.txt"]
     assert "4 from the store" in built.doit().stdout
+
+
+def test_what_cannot_be_cleaned_is_told_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    def refuse() -> list[Path]:
+        raise StoreError("build/one: the file system is read-only")
+
+    tasks._remove(refuse)
+    assert capsys.readouterr().err == "build/one: the file system is read-only\n"
 
 
 def test_forgotten_tasks_run_again_and_find_all_in_the_store(built: Site) -> None:
