@@ -24,6 +24,8 @@ _ADVICE = {
     errno.EPERM: "fix the permissions, or put {what} elsewhere",
     errno.EEXIST: "a file is in the way of a folder: move it",
     errno.ENOTDIR: "a file is in the way of a folder: move it",
+    errno.ENOENT: "it was taken away meanwhile: try again",
+    errno.ENOTEMPTY: "something else is writing there: wait for it, and try again",
     errno.EISDIR: "a folder is in the way of a file: move it",
 }
 REFUSALS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO})

@@ -45,10 +45,13 @@ def clean_command(selectors: Sequence[str], orphans: bool, with_cache: bool, dry
 
 def _clear(cache: Path, *, dry: bool) -> list[Path]:
     """Remove what we keep in ``cache``; a link goes, what it leads to stays."""
+    from modelbuild import disk
+
     paths = [path for name in _OURS if (path := cache / name).exists() or path.is_symlink()]
     for path in () if dry else paths:
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
+        with disk.explained(path):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
     return paths

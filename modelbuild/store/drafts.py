@@ -48,10 +48,11 @@ class Drafts:
         try:
             yield folder
         finally:
-            if os.listdir(folder):  # noqa: PTH208 - at the end of every stage
-                shutil.rmtree(folder, ignore_errors=True)  # what a full disk leaves is swept by the next process
-            else:
-                self._empty.append(folder)
+            with suppress(FileNotFoundError):  # the store was taken away, which whoever writes to it says
+                if os.listdir(folder):  # noqa: PTH208 - at the end of every stage
+                    shutil.rmtree(folder, ignore_errors=True)  # what a full disk leaves is swept by the next process
+                else:
+                    self._empty.append(folder)
 
     def write(self, data: bytes, target: str, *, mode: int, synced: bool) -> None:
         """Have a new file ``target`` hold ``data``, all of it or nothing. Raises OSError."""

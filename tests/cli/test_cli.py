@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -301,6 +303,17 @@ def test_a_cleaned_cache_starts_afresh(built: Site) -> None:
     (built.root / "cache" / "theirs").write_text("keep")
     assert run(["clean", "--cache"]) == 0
     assert [path.name for path in (built.root / "cache").iterdir()] == ["theirs"]
+
+
+def test_a_cache_that_a_build_writes_to_is_not_cleaned_with_a_traceback(
+    built: Site, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    def refuse(path: Path) -> None:
+        raise OSError(errno.ENOTEMPTY, "Directory not empty", str(path / "v1"))
+
+    monkeypatch.setattr(shutil, "rmtree", refuse)
+    assert run(["clean", "--cache"]) == ExitCode.ENVIRONMENT
+    assert "something else is writing there: wait for it, and try again" in capsys.readouterr().err
 
 
 def test_help_imports_no_engine() -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -338,6 +340,27 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip("cannot mount a tmpfs here")
     yield folder
     subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("put_there", [Path.mkdir, os.mkfifo])
+def test_what_is_no_file_in_the_place_of_one_is_set_aside(local: LocalStore, put_there: Callable[[Path], None]) -> None:
+    made = publish(local, out=b"content")
+    record_file(local, made).unlink()
+    put_there(record_file(local, made))
+    assert local.recall(made.key) is None
+    assert [damage.what for damage in local.damage] == [f"record {made.key[:12]}"]
+    local.publish(made)
+    assert local.recall(made.key) == made
+
+
+def test_a_store_that_is_taken_away_while_it_is_written_to_is_told(local: LocalStore) -> None:
+    def write() -> None:
+        with local.scratch() as folder:
+            shutil.rmtree(local.root)
+            (folder / "model.xml").write_text("<net/>")
+
+    with pytest.raises(StoreError, match="taken away meanwhile: try again"):
+        write()
 
 
 def test_a_full_disk_is_one_line_and_nothing_is_half_written(small_disk: Path) -> None:
