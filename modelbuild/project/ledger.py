@@ -39,19 +39,14 @@ class Ledger:
         """Only if it changes."""
         with self._lock:
             self._catch_up()
-            if self._notes.get(name, b"") != note:
-                self._notes[name] = note
-                self._journal.append([_line(name, note)])
-                self._lines += 1
-                self._clear_out()
+            self._put(name, note)
 
     def replace(self, name: str, old: bytes, new: bytes) -> None:
         """Write ``new`` if the last note is ``old``: somebody else may have noted something since."""
         with self._lock:
             self._catch_up()
-            is_last = self._notes.get(name) == old
-        if is_last:
-            self.write(name, new)
+            if self._notes.get(name) == old:
+                self._put(name, new)
 
     def forget(self, name: str) -> None:
         self.write(name, b"")
@@ -62,6 +57,13 @@ class Ledger:
             name, _, note = line.partition(b" ")
             self._notes[name.decode()] = note
         self._lines += len(news)
+
+    def _put(self, name: str, note: bytes) -> None:
+        if self._notes.get(name, b"") != note:
+            self._notes[name] = note
+            self._journal.append([_line(name, note)])
+            self._lines += 1
+            self._clear_out()
 
     def _clear_out(self) -> None:
         """What counts no more, where that is most of it."""
