@@ -59,7 +59,13 @@ def test_generation_is_what_onnxruntime_computes(use: Use, tmp_path: Path) -> No
     check(use, tmp_path)
 
 
-def test_a_block_of_no_tokens_is_an_error(tmp_path: Path) -> None:
-    use = Use("NGramRepeatBlock", MICROSOFT, {"ids": ints([1]), "scores": scores(1, 2)}, {"ngram_size": 0})
-    with pytest.raises(SourceError, match="at least 1 expected"):
+@pytest.mark.parametrize("size", [0, 257, 1 << 31])
+def test_a_block_of_no_tokens_or_too_many_is_an_error(size: int, tmp_path: Path) -> None:
+    use = Use("NGramRepeatBlock", MICROSOFT, {"ids": ints([1]), "scores": scores(1, 2)}, {"ngram_size": size})
+    with pytest.raises(SourceError, match="at least 1 expected, and at most 256"):
         use.graph(tmp_path)
+
+
+def test_nor_are_longer_ones_looked_for(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="of 1 to 2147483648 tokens, 1 to 256 expected"):
+        detected(ints(1, 2), ints(2), max_ngram_size=1 << 31).graph(tmp_path)

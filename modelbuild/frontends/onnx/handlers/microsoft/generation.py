@@ -13,13 +13,15 @@ from modelbuild.graph import Value
 from modelbuild.tensor.dtype import ElementType
 
 _END = (1 << 31) - 1
+_LONGEST = 256
+"""Tokens of an n-gram: each is some nodes more."""
 
 
 @onnx.op("NGramRepeatBlock", domain=MICROSOFT)
 def n_gram_repeat_block(build: Build, input_ids: Value, scores: Value, *, ngram_size: int) -> Value:
     """The score of a token is negative infinity where the last ones have been followed by it before."""
-    if ngram_size < 1:
-        raise ValueError(f"ngram_size is {ngram_size}, a number of at least 1 expected")
+    if not 1 <= ngram_size <= _LONGEST:
+        raise ValueError(f"ngram_size is {ngram_size}, a number of at least 1 expected, and at most {_LONGEST}")
     before = ngram_size - 1
     followers = _columns(build, input_ids, before, _END)
     seen = build(ops.Broadcast(), build.scalar(True, ElementType.boolean), shape_of(build, followers))
@@ -45,8 +47,8 @@ def bifurcation_detector(
 
     It goes on behind the only place where it has the last tokens, as many of them as it takes to be the only one.
     """
-    if not 1 <= min_ngram_size <= max_ngram_size:
-        raise ValueError(f"of {min_ngram_size} to {max_ngram_size} tokens")
+    if not 1 <= min_ngram_size <= max_ngram_size <= _LONGEST:
+        raise ValueError(f"of {min_ngram_size} to {max_ngram_size} tokens, 1 to {_LONGEST} expected")
     tokens = cur_tokens
     if pred_tokens is not None:
         agreed = _agreed(build, src_tokens, prev_suffix_match_idx, pred_tokens)
