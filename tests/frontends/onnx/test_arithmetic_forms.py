@@ -192,6 +192,15 @@ def test_resize_of_an_image_names_no_axes(tmp_path: Path) -> None:
     assert len(node.inputs) == 2
 
 
+@pytest.mark.parametrize("mode", ["nearest", "cubic"])
+def test_a_resize_that_would_take_all_memory_is_refused(mode: str, tmp_path: Path) -> None:
+    sizes = {"roi": None, "scales": None, "sizes": ints(*X.shape[:3], 1 << 40)}
+    way = "half_pixel_symmetric"
+    proto = model("Resize", {"X": X}, sizes, opset=19, mode=mode, coordinate_transformation_mode=way)
+    with pytest.raises(UnsupportedModel, match=f"1099511627776 elements are to be made of {X.shape[3]} along axis 3"):
+        translated(proto, tmp_path)
+
+
 def test_resize_to_the_same_is_nothing(tmp_path: Path) -> None:
     proto = model("Resize", {"X": X}, {"roi": None, "scales": floats(1, 1, 1, 1)}, opset=13)
     graph = translated(proto, tmp_path)

@@ -127,6 +127,7 @@ def test_what_cannot_be_translated_says_why(use: Use, why: str, tmp_path: Path) 
         (linear("quadratic"), "none of linear, gated"),
         (linear("gated", inputs={"decay": None}), "the decay, which is missing"),
         (linear("linear", attributes={"q_num_heads": 3}), "do not go with"),
+        (linear("linear", attributes={"q_num_heads": 1, "kv_num_heads": 1 << 31}), "are not of 2147483648 heads"),
     ],
 )
 def test_what_contradicts_itself_is_an_error(use: Use, why: str, tmp_path: Path) -> None:

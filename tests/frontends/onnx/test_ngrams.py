@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from one_node import by_onnxruntime, computed, model, translated
 
-from modelbuild.errors import UnsupportedModel
+from modelbuild.errors import SourceError, UnsupportedModel
 
 POOL: dict[str, Any] = {
     "pool_int64s": [2, 3, 5, 5, 4, 6, 7, 6, 6],
@@ -45,3 +45,17 @@ def test_text_is_refused(tmp_path: Path) -> None:
     built = model("TfIdfVectorizer", {"x": words}, {}, opset=9, mode="TF", max_skip_count=0, **pool)
     with pytest.raises(UnsupportedModel, match="the runtime cannot compare"):
         translated(built, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "why"),
+    [
+        ({"max_skip_count": 1 << 40}, "max_skip_count is 1099511627776, 0 to 256 expected"),
+        ({"ngram_indexes": [4, 0, 2, 1, 6, 1 << 40]}, "ngram_indexes of 0 to 1099511627776, 0 to 1048575 expected"),
+        ({"ngram_indexes": [4, 0, -2, 1, 6, 3]}, "ngram_indexes of -2 to 6, 0 to 1048575 expected"),
+    ],
+)
+def test_numbers_that_would_take_all_memory_are_errors(attributes: dict[str, Any], why: str, tmp_path: Path) -> None:
+    given = POOL | {"mode": "TF", "max_skip_count": 0} | attributes
+    with pytest.raises(SourceError, match=why):
+        translated(model("TfIdfVectorizer", {"x": ROWS}, {}, opset=9, **given), tmp_path)

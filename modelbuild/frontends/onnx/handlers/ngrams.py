@@ -15,6 +15,9 @@ from modelbuild.graph import Value
 from modelbuild.tensor.dtype import Array, ElementType, Ints
 
 _TO_THE_END = 2**31 - 1
+_MOST_SKIPPED = 256
+"""Each number of items between two is another search."""
+_LARGEST_OUTPUT = 1 << 20
 
 
 @onnx.op("TfIdfVectorizer", since=9)
@@ -28,6 +31,8 @@ def tf_idf_vectorizer(
         raise ValueError(f"mode is {mode!r}, none of TF, IDF, TFIDF")
     if pool_int64s is None:
         raise build.refuse("its pool is of text, which the runtime cannot compare")
+    if not 0 <= max_skip_count <= _MOST_SKIPPED:
+        raise ValueError(f"max_skip_count is {max_skip_count}, 0 to {_MOST_SKIPPED} expected")
     rank = build.rank(x)
     rows = build(ops.Unsqueeze(), x, build.ints(0)) if rank == 1 else x
     counts = []
@@ -83,6 +88,8 @@ def _in_order(build: Build, counts: Value, places: Ints) -> Value:
     """The counts at their places in the output; the last one, a zero, where no n-gram counts."""
     if len(set(places)) != len(places):
         raise build.refuse("some of its n-grams are counted together")
+    if not all(0 <= place < _LARGEST_OUTPUT for place in places):
+        raise ValueError(f"ngram_indexes of {min(places)} to {max(places)}, 0 to {_LARGEST_OUTPUT - 1} expected")
     last = len(places)
     if (counts.fact.shape or ())[1] != last + 1:
         raise ValueError(f"{last} ngram_indexes are given for a pool of {counts.fact}")

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 E = TypeVar("E", bound=StrEnum)
 
+_LARGEST_MATRIX = 1 << 26
+
 
 @onnx.op("Upsample")
 def upsample_image(build: Build, x: Value, *, height_scale: float, mode: str = "nearest", width_scale: float) -> Value:
@@ -188,10 +190,13 @@ class Grid:
         for i, axis in enumerate(axes):
             if wanted[i] == extents[i] and factors[i] == 1 and spans[i] == (0, 1):
                 continue
+            if wanted[i] * (1 if self.how.mode is Resampling.NEAREST else extents[i]) > _LARGEST_MATRIX:
+                raise build.refuse(f"{wanted[i]} elements are to be made of {extents[i]} along axis {axis}")
             at = self.places(extents[i], factors[i], wanted[i], spans[i])
             y = self.along(build, y, axis, at, extents[i], factors[i])
-            within = (at >= 0) & (at <= extents[i] - 1)
-            inside = inside & within.reshape(-1, *[1] * (build.rank(x) - 1 - axis))
+            if roi is not None:
+                within = (at >= 0) & (at <= extents[i] - 1)
+                inside = inside & within.reshape(-1, *[1] * (build.rank(x) - 1 - axis))
         if roi is None or inside.all():
             return y
         return build(ops.Select(), build.const(inside), y, number(build, self.extrapolation, y))

@@ -35,6 +35,8 @@ def linear_attention(
         raise ValueError(f"update_rule is {update_rule!r}, none of linear, gated, delta and gated_delta")
     if min(q_num_heads, kv_num_heads) < 1 or max(q_num_heads, kv_num_heads) % min(q_num_heads, kv_num_heads):
         raise ValueError(f"{q_num_heads} heads of queries do not go with {kv_num_heads} of keys")
+    if known_extent(build, key, 2, "size of the keys") % kv_num_heads:
+        raise ValueError(f"keys of {key.fact} are not of {kv_num_heads} heads")
     size = known_extent(build, query, 2, "size of the queries") // q_num_heads
     if kv_num_heads > q_num_heads:
         query = _each_repeated(build, query, q_num_heads, kv_num_heads // q_num_heads)
