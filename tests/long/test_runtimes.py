@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -30,6 +29,9 @@ RELEASES = ("2023.0.2", "2024.0.0")
 PRECISIONS = ("FP32", "FP16")
 INTEGERS = {"mtcnn_onet_qoperator_u8u8", "ultraface_RFB320_qdq_u8s8_perchannel"}
 """Models that are computed in integers, and rounded by each release in other places."""
+
+NO_KERNEL = {("2023.0.2", "ultraface_RFB320_qdq_u8s8_perchannel"): "could not create a primitive"}
+"""What that release says of a model on some processors with AVX-512; on others it computes it."""
 
 NOT_COMPARED = {"uniform", "multinomial", "binary_convolution", "slice_nothing"}
 """Chance has its own way in each release, filters of single bits have to be stored as such, and 2023.0 computes nothing
@@ -95,10 +97,15 @@ def test_every_model_of_the_corpus_runs_on_an_older_runtime(release: str, tmp_pa
             xml = built(folder, release, precision, tmp_path)
             jobs.append({"xml": str(xml), "feeds": str(feeds), "answers": str(xml.with_name("answers.npz"))})
             wanted.append((folder.name, precision, Session(xml).run(dict(np.load(feeds)))))
-    assert troubles(python, jobs, tmp_path) == {}
+    said_of = troubles(python, jobs, tmp_path)
+    names = {job["xml"]: name for (name, _, _), job in zip(wanted, jobs, strict=True)}
+    known = {xml: NO_KERNEL.get((release, names[xml])) for xml in said_of}
+    without = {xml for xml, why in said_of.items() if (told := known[xml]) is not None and told in why}
+    assert {xml: why for xml, why in said_of.items() if xml not in without} == {}
     far = {
         f"{name} {precision} {output}": distance
         for (name, precision, answers), job in zip(wanted, jobs, strict=True)
+        if job["xml"] not in without
         for output, given in np.load(job["answers"]).items()
         if (distance := furthest(given, answers[output])) > (INTEGER_TOLERANCE if name in INTEGERS else TOLERANCE)
     }
@@ -137,14 +144,10 @@ def test_what_an_older_runtime_lacks_is_said_otherwise_or_refused(name: str, tmp
 
 
 def troubles(python: Path, jobs: list[dict[str, str]], folder: Path) -> dict[str, str]:
-    """What went wrong in another environment, by the IR.
-
-    Kernels are those of AVX2: on some processors with AVX-512 release 2023.0 has none for a quantised convolution.
-    """
+    """What went wrong in another environment, by the IR."""
     asked = folder / "jobs.json"
     asked.write_text(json.dumps(jobs))
-    plain = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2"}
-    done = subprocess.run([python, elsewhere.__file__, asked], env=plain, capture_output=True, text=True, check=True)
+    done = subprocess.run([python, elsewhere.__file__, asked], capture_output=True, text=True, check=True)
     return {job["xml"]: why for job, why in zip(jobs, json.loads(done.stdout), strict=True) if why}
 
 
