@@ -303,7 +303,7 @@ class Reporter(ConsoleReporter):  # type: ignore[misc]
 
     def complete_run(self) -> None:
         if _checkout.cache_info().currsize:  # there is one
-            for made in _checkout().unasked():  # a task failed, and doit asks for no more
+            for made in _checkout().stop():  # a task failed, and doit asks for no more
                 self._tell(Row.of(made))
         self._screen.close()
         super().complete_run()

@@ -127,8 +127,7 @@ class Checkout:
 
     def close(self) -> None:
         """Stop what still runs and, if anything was made, remember what was learnt about files."""
-        self._builds.close()
-        self._making.finish()
+        self.stop()
         self._meanwhile.do()
         if not (touched := self._stamps.touched):
             return
@@ -268,8 +267,9 @@ class Checkout:
         """Whether it was begun, or even made, before `make` is asked for it."""
         return self._making.has_begun(variant)
 
-    def unasked(self) -> list[Made]:
-        """What was begun and is made by now, if `make` is asked for it no more: each is told once."""
+    def stop(self) -> list[Made]:
+        """Stop what still runs, if `make` is asked for nothing more; gives what was made unasked, each once."""
+        self._builds.close()
         return self._making.finish()
 
     def make(self, variant: Variant) -> Made:

@@ -268,10 +268,10 @@ def test_what_was_begun_and_is_never_asked_for_is_noted_and_told_once(site: Site
             while not begun.pending.is_over:
                 time.sleep(0.01)
         site.ran()
-        told = checkout.unasked()
+        told = checkout.stop()
         assert [made.variant for made in told] == [begun.commission.artifact.variant for begun in left]
         assert site.ran() == [f"{event.stage} {event.subject}" for made in told for event in made.ran] != []
-        assert checkout.unasked() == []
+        assert checkout.stop() == []
     with Checkout.open(site.manifest) as checkout:
         assert [checkout.stale(made.variant) for made in told] == [None] * len(left)
 
