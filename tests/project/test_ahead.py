@@ -15,7 +15,7 @@ from modelbuild.errors import BuildError
 from modelbuild.fetch import GivenFiles
 from modelbuild.manifest import Variant
 from modelbuild.project import Checkout, abreast
-from modelbuild.project.ahead import Ahead
+from modelbuild.project.ahead import Ahead, Begun
 from modelbuild.project.judging import Judges
 
 
@@ -260,13 +260,19 @@ def test_a_source_that_changes_while_it_is_prepared_answers_no_other_question(
     assert site.contents("build/z") == delivered
 
 
+def made_unasked(checkout: Checkout, variants: Sequence[Variant]) -> list[Begun]:
+    """What was begun and nobody has asked for, once all of it is over."""
+    begin(checkout, variants, "z@cpu:FP16")
+    left = checkout._making._ahead.left()
+    for begun in left:
+        while not begun.pending.is_over:
+            time.sleep(0.01)
+    return left
+
+
 def test_what_was_begun_and_is_never_asked_for_is_noted_and_told_once(site: Site, variants: list[Variant]) -> None:
     with Checkout.open(site.manifest, workers=2) as checkout:
-        begin(checkout, variants, "z@cpu:FP16")
-        left = checkout._making._ahead.left()
-        for begun in left:
-            while not begun.pending.is_over:
-                time.sleep(0.01)
+        left = made_unasked(checkout, variants)
         site.ran()
         told = checkout.stop()
         assert [made.variant for made in told] == [begun.commission.artifact.variant for begun in left]
@@ -278,11 +284,7 @@ def test_what_was_begun_and_is_never_asked_for_is_noted_and_told_once(site: Site
 
 def test_nor_need_anybody_listen(site: Site, variants: list[Variant]) -> None:
     with Checkout.open(site.manifest, workers=2) as checkout:
-        begin(checkout, variants, "z@cpu:FP16")
-        left = checkout._making._ahead.left()
-        for begun in left:
-            while not begun.pending.is_over:
-                time.sleep(0.01)
+        left = made_unasked(checkout, variants)
     with Checkout.open(site.manifest) as checkout:
         assert [checkout.stale(begun.commission.artifact.variant) for begun in left] == [None] * len(left)
 
